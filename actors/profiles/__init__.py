@@ -1,0 +1,1 @@
+"""The shipped profiles (TOML), read by `load_profile`."""

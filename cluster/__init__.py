@@ -1,0 +1,1 @@
+"""Where it runs: resources, storage, Ray itself. Imports schemas."""

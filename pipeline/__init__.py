@@ -1,0 +1,1 @@
+"""How it flows: Ray Data graphs, the work ledger, retry, the command line."""

@@ -1,0 +1,1 @@
+"""What a row is: tables, samples, requests, configuration, errors. Imports nothing of ours, no ray, no torch."""

@@ -1,0 +1,134 @@
+"""The resolved settings of a run: defaults, then the profile's, then recast.json of the output, then --set."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CurationConfig(_Section):
+    """Stage i, what is measured. A change here decodes again."""
+
+    analysis_short_side_px: int = Field(240, ge=64)  # frames are measured at this size
+    cut_threshold: float = Field(3.0, gt=0)  # PySceneDetect AdaptiveDetector's adaptive_threshold
+    min_shot_frames: int = Field(12, ge=2)  # shorter shots are not split off
+    frames_per_clip: int = Field(6, ge=2)  # frames per shot that quality and hashes are taken from
+    max_frame_px: int = Field(8192 * 4320, gt=0)  # width x height bound: decompression bombs
+
+
+class CurationThresholds(_Section):
+    """Stage i, what is kept. A change here decides again from the stored scores and decodes nothing."""
+
+    min_short_side_px: int = 240
+    min_seconds: float = 0.8
+    min_brightness: float = 0.08  # mean luma, 0..1
+    max_brightness: float = 0.95
+    min_contrast: float = 0.03  # standard deviation of luma
+    min_sharpness: float = 0.0
+    max_noise: float = 1.0
+    min_motion: float = 0.0
+    max_text: float = 1.0
+    min_quality: float = 0.0
+    max_hash_distance: int = Field(6, ge=0, le=64)  # bits between perceptual hashes of near-duplicates
+
+
+class MiningConfig(_Section):
+    """Stage ii."""
+
+    anchors_per_clip: int = Field(6, ge=2)  # K frames masks are made for
+    min_anchor_share: float = Field(0.5, gt=0, le=1)  # m of K: category and identity consensus
+    max_pairs_per_clip: int = Field(4, ge=1)
+    max_subjects_per_pair: int = Field(3, ge=1)
+    min_similarity: float = Field(0.80, ge=-1, le=1)  # identity gate
+    min_mask_score: float = Field(0.5, ge=0, le=1)
+    min_area_share: float = Field(0.005, gt=0, lt=1)  # of the frame
+    max_area_share: float = Field(0.60, gt=0, le=1)
+    diversity_weight: float = Field(0.5, ge=0, le=1)  # lambda of max marginal relevance
+    category: str = ""  # names every subject when nothing else can
+
+
+class SynthesisConfig(_Section):
+    """Stage iii."""
+
+    max_side_px: int = Field(1024, ge=64)  # output frames are scaled down to this
+    erosion: float = Field(0.02, ge=0, le=0.2)  # of the subject's equivalent radius, irregular
+    scale_range: tuple[float, float] = (0.7, 1.2)
+    max_rotation_degrees: float = 12.0
+    max_perspective: float = 0.06
+    allow_mirror: bool = False
+    box_margin: float = Field(0.12, ge=0)  # dilation of the manipulated box, of its size
+    max_attempts: int = Field(3, ge=1)
+
+
+class VerificationThresholds(_Section):
+    """Stage iv, what passes. Scores are kept with every attempt."""
+
+    max_background_inliers: float = 0.25  # share of background features of the reference found in the output
+    max_copy_ncc: float = 0.90  # after the best similarity transform
+    min_area_ratio: float = 0.80
+    max_area_ratio: float = 1.25
+    min_identity: float = 0.70
+    max_base_identity: float = 0.90  # similarity of anything in the base to the removed subject
+    min_binding_margin: float = 0.02
+    min_vlm_score: float = 0.5
+
+
+class CaptionConfig(_Section):
+    languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
+    style: str = "plain"  # changes the wording, and so the caption fingerprint
+
+
+class EngineConfig(_Section):
+    """How work flows; never part of a fingerprint."""
+
+    wave_size: int = Field(256, ge=1)  # sources per wave: what the near-duplicate barrier waits for
+    micro_batch: int = Field(2, ge=1)  # units per lease
+    credit: int = Field(8, ge=1)  # leased, not yet delivered units per worker
+    max_deliveries: int = Field(3, ge=1)
+    row_timeout_seconds: float = Field(600.0, gt=0)  # a row that runs longer is shot with its process
+    stall_seconds: float = Field(1800.0, gt=0)  # no unit settled for so long: the phase is aborted
+    commit_seconds: float = Field(5.0, ge=0)
+    commit_rows: int = Field(5000, ge=1)
+    commits_per_compaction: int = Field(100, ge=1)
+    shard_mb: int = Field(512, ge=1)
+    seal_seconds: float = Field(60.0, ge=0)
+    unsealed_mb: int = Field(1024, ge=1)  # bytes a writer holds before put blocks
+    num_writers: int = Field(1, ge=1)
+    num_workers: int = Field(0, ge=0)  # per phase; 0: one per free CPU
+    object_store_mb: int = Field(512, ge=80)
+    max_failed_share: float = Field(0.0, ge=0, le=1)  # failed and poisoned units over all, before exit 1
+
+
+class Config(_Section):
+    profile: str = "embedded"
+    curation: CurationConfig = CurationConfig()
+    curation_thresholds: CurationThresholds = CurationThresholds()
+    mining: MiningConfig = MiningConfig()
+    synthesis: SynthesisConfig = SynthesisConfig()
+    verification: VerificationThresholds = VerificationThresholds()
+    captions: CaptionConfig = CaptionConfig()
+    engine: EngineConfig = EngineConfig()
+
+
+class RoleConfig(_Section):
+    """One role of a profile: which class answers it, with which weights, on what."""
+
+    implementation: str  # "module:Class" below actors, e.g. "detector:MotionDetector"
+    model: str = ""  # hub id or local path; "" = nothing to load
+    revision: str = ""
+    dtype: str = ""
+    gpu_memory_gb: float = Field(0.0, ge=0)
+    batch_size: int = Field(1, ge=1)
+    replicas: int = Field(1, ge=1)
+    options: dict[str, Any] = {}
+
+
+class Profile(_Section):
+    """A profile file: roles, and any settings it changes (same sections as Config)."""
+
+    name: str
+    roles: dict[str, RoleConfig]
+    settings: dict[str, Any] = {}

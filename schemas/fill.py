@@ -1,0 +1,50 @@
+"""Filling a region of a picture: what is asked of an image editor and what it gives back."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.video import Image, Mask
+
+
+class Fill(StrEnum):
+    OUTPAINT = "outpaint"  # everything but the kept subject, a new background around it
+    REPLACE = "replace"  # a different subject of the same category inside the region
+    REMOVE = "remove"  # background only inside the region
+
+
+@dataclass(frozen=True, slots=True)
+class Donor:
+    """A picture of another source that pixels may be borrowed from, and where its subject is (None: nowhere)."""
+
+    image: Image
+    mask: Mask | None
+    category: str
+    origin: str  # content hash of its source
+
+
+@dataclass(frozen=True, slots=True)
+class FillRequest:
+    """Regenerate `region` (True) of `image`; pixels outside it must come back bit-exact.
+
+    rung: 0 for the first try; higher rungs may be simpler and safer. guidance: what the region should look like,
+    e.g. the segmentation map as text boxes; models that cannot use it ignore it.
+    """
+
+    image: Image
+    region: Mask
+    fill: Fill
+    prompt: str
+    seed: int
+    rung: int = 0
+    category: str = "subject"
+    donors: list[Donor] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The whole picture, `region` regenerated. origin: donor content hash, or the model's name."""
+
+    image: Image
+    origin: str
+    replacement: str = ""  # what stands in the region now (REPLACE)
+    replacement_mask: Mask | None = None
