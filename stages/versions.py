@@ -1,0 +1,23 @@
+"""The version of each stage: part of every fingerprint, so a bump makes the rows of that stage, and of what consumed
+them, pending again.
+
+Bump VERSIONS by hand when a change alters what a stage gives for the same input; a refactoring needs no bump. A test
+(tests/stages/test_versions.py) notices any change of the code below SOURCES and asks which of the two it was.
+"""
+
+VERSIONS: dict[str, int] = {
+    "curate": 1,
+    "mine": 1,
+    "synthesize": 1,
+    "verify": 1,
+    "caption": 1,
+}
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "curate": ("media", "shots", "scoring", "curation"),
+    "mine": ("mining", "linking", "pairing"),
+    "synthesize": ("generation", "manipulation"),
+    "verify": ("verification",),
+    "caption": ("captions",),
+}
+"""The modules of `stages` a stage consists of; what these import from `stages` belongs to it too."""
