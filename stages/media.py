@@ -1,0 +1,373 @@
+"""Reading video files safely: open, probe, decode, and fetch single frames. Upright, square pixels, RGB.
+
+Only containers that hold their own pictures are opened (no playlists, no concatenation scripts, no network), and one
+thread decodes, so that the same file gives the same frames on any machine, up to the same point where it is damaged.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from schemas.config import CurationConfig
+from schemas.errors import BadInput
+from schemas.reasons import Reason
+from schemas.video import Frame, Image, Probe
+
+VideoSource = str | Path | BinaryIO
+"""A local path, or an open binary file that can seek."""
+
+MAX_FRAME_PX = CurationConfig().max_frame_px
+
+_VIDEO_FORMATS = (
+    "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,mxf,ogg,flv,asf,rm,wtv,nut,ivf,dv,gif,apng,"
+    "h264,hevc,av1,obu,m4v,vc1,h263,h261,yuv4mpegpipe,swf,vob,mjpeg"
+)
+_STILL_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif_pipe,j2k_pipe,jpegxl_pipe,pnm_pipe,ico"
+_AUDIO_FORMATS = "mp3,flac,wav,aac,ac3,eac3,aiff,ape,opus,dts,amr,caf"  # named so that their owner hears why
+_STILL_BRANDS = ("avif", "mif1", "heic", "heix")  # pictures in an MP4 box structure
+_HDR_TRANSFERS = (16, 18)  # PQ (SMPTE 2084) and HLG (ARIB STD-B67)
+_UNSPECIFIED_COLORSPACE = 2
+_ITU709, _ITU601 = 1, 5
+_EXACT_FLAGS = (
+    Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
+_MIN_ASPECT_ERROR = 0.01
+_NEAR_FRAMES = 48  # decoding on is cheaper than seeking when the next frame wanted is this close
+
+
+@dataclass(frozen=True, slots=True)
+class _Geometry:
+    """How a stored picture becomes upright with square pixels: resize, transpose, then mirror."""
+
+    width: int  # upright
+    height: int
+    transpose: bool
+    flip_x: bool
+    flip_y: bool
+
+    def stored_size(self, short_side_px: int | None) -> tuple[int, int]:
+        """Width and height before rotation; never larger than the upright picture."""
+        width, height = (self.height, self.width) if self.transpose else (self.width, self.height)
+        if short_side_px is None or short_side_px >= min(width, height):
+            return width, height
+        scale = short_side_px / min(width, height)
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def upright(self, picture: Image) -> Image:
+        if self.transpose:
+            picture = picture.swapaxes(0, 1)
+        return picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+
+class Decoded:
+    """One decoded frame, not yet converted: take from it only the pictures that are needed."""
+
+    __slots__ = ("_frame", "_geometry", "_scaler_of", "index", "seconds")
+
+    def __init__(
+        self,
+        index: int,
+        seconds: float,
+        frame: av.VideoFrame,
+        geometry: _Geometry,
+        scaler_of: "dict[tuple[str, int | None], VideoReformatter]",
+    ) -> None:
+        self.index, self.seconds = index, seconds
+        self._frame, self._geometry, self._scaler_of = frame, geometry, scaler_of
+
+    def rgb(self, short_side_px: int | None = None) -> Image:
+        """(H, W, 3) uint8 RGB, upright; scaled down (never up) to a short side of `short_side_px` pixels."""
+        return self._picture("rgb24", short_side_px)
+
+    def luma(self, short_side_px: int | None = None) -> Image:
+        """(H, W) uint8, upright, full range."""
+        return self._picture("gray", short_side_px)
+
+    def _picture(self, pixel_format: str, short_side_px: int | None) -> Image:
+        frame = self._frame
+        width, height = self._geometry.stored_size(short_side_px)
+        shrinks = width * 2 <= frame.width
+        colorspace = frame.colorspace
+        if colorspace == _UNSPECIFIED_COLORSPACE:  # what players assume
+            colorspace = _ITU709 if min(frame.width, frame.height) >= 720 else _ITU601
+        # A scaler keeps its tables between frames of one size, so each kind of picture has its own.
+        scaler = self._scaler_of.setdefault((pixel_format, short_side_px), VideoReformatter())
+        picture = scaler.reformat(
+            frame,
+            width=width,
+            height=height,
+            format=pixel_format,
+            src_colorspace=colorspace,
+            dst_color_range=2,
+            interpolation=(Interpolation.AREA if shrinks else Interpolation.BICUBIC | _EXACT_FLAGS),
+            threads=1,
+        )
+        pixels: Any = picture.to_ndarray()
+        return np.ascontiguousarray(self._geometry.upright(pixels))
+
+
+@contextmanager
+def open_video(source: VideoSource, max_frame_px: int = MAX_FRAME_PX) -> Iterator[av.container.InputContainer]:
+    """An open container whose first true video stream can be decoded.
+
+    Raises BadInput: MISSING, EMPTY_FILE, UNREADABLE, NO_VIDEO_STREAM, NOT_A_VIDEO, TOO_LARGE (`max_frame_px` bounds
+    width x height).
+    """
+    with _open_container(source) as container:
+        stream = _video_stream(container)
+        if stream.width * stream.height > max_frame_px:
+            raise BadInput(Reason.TOO_LARGE, f"{stream.width}x{stream.height} is more than {max_frame_px} pixels")
+        stream.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(max_frame_px)}
+        yield container
+
+
+def _open_container(source: VideoSource) -> av.container.InputContainer:
+    if isinstance(source, str | Path):
+        path = os.path.abspath(source)
+        if not os.path.isfile(path):
+            raise BadInput(Reason.MISSING, "no such file")
+        num_bytes = os.path.getsize(path)
+        target: str | BinaryIO = f"file:{path}"  # the prefix keeps "concat:" in a name harmless
+    else:
+        num_bytes, target = source.seek(0, os.SEEK_END), source
+        source.seek(0)
+    if num_bytes == 0:
+        raise BadInput(Reason.EMPTY_FILE)
+    options = {
+        "format_whitelist": ",".join((_VIDEO_FORMATS, _STILL_FORMATS, _AUDIO_FORMATS)),
+        "protocol_whitelist": "file",
+    }
+    try:
+        return av.open(target, mode="r", container_options=options, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise BadInput(Reason.UNREADABLE, _words(error)) from error
+
+
+def _video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The first video stream that is not a picture. Raises BadInput: NO_VIDEO_STREAM, NOT_A_VIDEO, UNREADABLE."""
+    if not container.streams.video:
+        raise BadInput(Reason.NO_VIDEO_STREAM)
+    if container.format.name in _STILL_FORMATS.split(","):
+        raise BadInput(Reason.NOT_A_VIDEO, "the file is a still image")
+    if container.metadata.get("major_brand", "").strip() in _STILL_BRANDS:
+        raise BadInput(Reason.NOT_A_VIDEO, "the file is a still image (HEIF or AVIF)")
+    pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & pictures]
+    if not moving:
+        raise BadInput(Reason.NOT_A_VIDEO, "the only picture is cover art")
+    stream: av.VideoStream = moving[0]
+    if stream.codec_context is None:
+        raise BadInput(Reason.UNREADABLE, "no decoder for its codec")
+    return stream
+
+
+def probe(source: VideoSource, max_frame_px: int = MAX_FRAME_PX) -> Probe:
+    """What the container says, after one frame was decoded (only frames carry all of it).
+
+    Raises BadInput as `open_video` does, and NO_DECODABLE_FRAMES.
+    """
+    with open_video(source, max_frame_px) as container:
+        reading = Reading(container)
+        for _ in reading:
+            break
+        return reading.probe
+
+
+class Reading:
+    """Iterates over the frames of an open container once, in presentation order.
+
+    A damaged stream ends with BadInput(DECODE_ERROR) after the last frame before the damage; damage before the first
+    good frame (a recording that starts within a group of pictures) is skipped. No frame at all: NO_DECODABLE_FRAMES.
+    """
+
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container = container
+        self._stream = _video_stream(container)
+        self._geometry: _Geometry | None = None
+        self._scaler_of: dict[tuple[str, int | None], VideoReformatter] = {}
+        self._first_frame: av.VideoFrame | None = None
+        self.num_frames = 0
+
+    def __iter__(self) -> Iterator[Decoded]:
+        for frame in _good_frames(self._container, self._stream):
+            yield self._decoded(frame, self.num_frames)
+            self.num_frames += 1
+        if self.num_frames == 0:
+            raise BadInput(Reason.NO_DECODABLE_FRAMES)
+
+    def from_seconds(self, seconds: float) -> Iterator[Decoded]:
+        """The frames from the key frame at or before `seconds`; their `index` is -1, their `seconds` are exact.
+
+        Raises av.FFmpegError when the container cannot seek.
+        """
+        if self._stream.time_base is None:
+            raise av.FFmpegError(-1, "no time base")
+        self._container.seek(int(seconds / self._stream.time_base), stream=self._stream, backward=True)
+        for frame in _good_frames(self._container, self._stream):
+            yield self._decoded(frame, -1)
+
+    def _decoded(self, frame: av.VideoFrame, index: int) -> Decoded:
+        if self._geometry is None:
+            self._geometry = _geometry_of(frame, self._stream.sample_aspect_ratio)
+            self._first_frame = frame
+        if frame.pts is None:  # raw streams: nothing but the order is known
+            seconds = float(index / (self._stream.average_rate or Fraction(25)))
+        else:
+            seconds = float(frame.pts * (frame.time_base or Fraction(1)))
+        return Decoded(index, seconds, frame, self._geometry, self._scaler_of)
+
+    @property
+    def probe(self) -> Probe:
+        """Known once the first frame was read."""
+        if self._geometry is None or self._first_frame is None:
+            raise BadInput(Reason.NO_DECODABLE_FRAMES)
+        stream, container = self._stream, self._container
+        duration = float(container.duration / av.time_base) if container.duration else None
+        if stream.duration and stream.time_base:
+            duration = float(stream.duration * stream.time_base)
+        return Probe(
+            width=self._geometry.width,
+            height=self._geometry.height,
+            fps=float(stream.average_rate or 0),
+            duration_seconds=duration,
+            codec=stream.codec_context.codec.canonical_name,
+            rotation=-self._first_frame.rotation % 360,
+            pixel_aspect=float(stream.sample_aspect_ratio or 1),
+            is_hdr=self._first_frame.color_trc in _HDR_TRANSFERS,
+            has_audio=bool(container.streams.audio),
+        )
+
+
+def _good_frames(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Frames until the first damage after a good frame, which is raised as BadInput(DECODE_ERROR)."""
+    num_frames = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            frames = [] if packet is None else packet.decode()
+        except av.FFmpegError as error:
+            if num_frames:
+                raise BadInput(Reason.DECODE_ERROR, f"{_words(error)} after {num_frames} frames") from error
+            if not isinstance(error, av.InvalidDataError):
+                return
+            continue
+        if packet is None:
+            return
+        for frame in frames:
+            if frame.is_corrupt and num_frames:
+                raise BadInput(Reason.DECODE_ERROR, f"damaged picture after {num_frames} frames")
+            if not frame.is_corrupt:
+                num_frames += 1
+                yield frame
+
+
+def decode(source: VideoSource, short_side_px: int | None = None) -> Iterator[Frame]:
+    """All frames in presentation order, RGB, upright, square pixels; scaled down when `short_side_px` is given.
+
+    Raises BadInput as `open_video` and `Reading` do: the readable frames come first, then DECODE_ERROR.
+    """
+    with open_video(source) as container:
+        for decoded in Reading(container):
+            yield Frame(decoded.index, decoded.seconds, decoded.rgb(short_side_px))
+
+
+def read_frames(source: VideoSource, indices: Sequence[int], seconds: Sequence[float]) -> list[Frame]:
+    """Full-size frames by source frame index, in the order asked: the very pictures `decode` numbered so.
+
+    `seconds` are the times `decode` gave them. Each group of close frames costs one seek; where a container cannot
+    seek exactly, the file is decoded from its start. Raises BadInput(DECODE_ERROR) when a frame cannot be found.
+    """
+    wanted = dict(sorted(zip(indices, seconds, strict=True)))
+    with open_video(source) as container:
+        found = _read_by_seeking(Reading(container), wanted)
+    if len(found) < len(wanted):
+        with open_video(source) as container:
+            found = _take(iter(Reading(container)), set(wanted), lambda decoded: decoded.index)
+    missing = wanted.keys() - found.keys()
+    if missing:
+        raise BadInput(Reason.DECODE_ERROR, f"frame {min(missing)} cannot be read again")
+    return [found[index] for index in indices]
+
+
+def _read_by_seeking(reading: Reading, wanted: dict[int, float]) -> dict[int, Frame]:
+    """Whatever of `wanted` is found by its time; stops at the first group that is not."""
+    found: dict[int, Frame] = {}
+    for group in _groups(list(wanted)):
+        index_at = {wanted[index]: index for index in group}
+        if len(index_at) < len(group):  # times that repeat name no frame
+            return found
+        try:
+            frames = reading.from_seconds(wanted[group[0]])
+            part = _take(frames, set(group), partial(_index_by_seconds, index_at))
+        except av.FFmpegError:
+            return found
+        if len(part) < len(group):
+            return found
+        found |= part
+    return found
+
+
+def _groups(indices: list[int]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for index in indices:
+        if groups and index - groups[-1][-1] <= _NEAR_FRAMES:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _index_by_seconds(index_at: dict[float, int], decoded: Decoded) -> int:
+    return index_at.get(decoded.seconds, -1)
+
+
+def _take(frames: Iterator[Decoded], wanted: set[int], index_of: Callable[[Decoded], int]) -> dict[int, Frame]:
+    found: dict[int, Frame] = {}
+    try:
+        for decoded in frames:
+            index = index_of(decoded)
+            if index in wanted:
+                found[index] = Frame(index, decoded.seconds, decoded.rgb())
+                if len(found) == len(wanted):
+                    break
+    except BadInput:  # damage behind the frames wanted does not matter; before them, they are missing
+        return found
+    return found
+
+
+def _geometry_of(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> _Geometry:
+    """Square pixels by enlarging the side that is stored too short; orientation from the display matrix.
+
+    The matrix maps a stored point (x, y) to (a x + c y, b x + d y): FFmpeg's libavutil/display.h.
+    """
+    width, height = frame.width, frame.height
+    if pixel_aspect and abs(pixel_aspect - 1) < _MIN_ASPECT_ERROR:  # 1281:1280 comes of rounding: leave the pixels be
+        pixel_aspect = None
+    if pixel_aspect and pixel_aspect > 1:
+        width = round(width * pixel_aspect)
+    elif pixel_aspect and pixel_aspect > 0:
+        height = round(height / pixel_aspect)
+    a, b, c, d = 1, 0, 0, 1
+    if SideDataType.DISPLAYMATRIX in [data.type for data in frame.side_data]:
+        matrix: Any = np.frombuffer(bytes(frame.side_data[SideDataType.DISPLAYMATRIX]), np.int32)
+        a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
+    if abs(c) > abs(a):
+        return _Geometry(height, width, True, flip_x=c < 0, flip_y=b < 0)
+    return _Geometry(width, height, False, flip_x=a < 0, flip_y=d < 0)
+
+
+def _words(error: Exception) -> str:
+    """One line without the path: messages are kept in tables that travel."""
+    return str(getattr(error, "strerror", None) or error).splitlines()[0]
