@@ -13,8 +13,10 @@ class CurationConfig(_Section):
     """Stage i, what is measured. A change here decodes again."""
 
     analysis_short_side_px: int = Field(240, ge=64)  # frames are measured at this size
-    cut_threshold: float = Field(3.0, gt=0)  # PySceneDetect AdaptiveDetector's adaptive_threshold
-    min_shot_frames: int = Field(12, ge=2)  # shorter shots are not split off
+    cut_threshold: float = Field(2.2, gt=0)  # PySceneDetect AdaptiveDetector's adaptive_threshold
+    min_cut_difference: float = Field(12.0, ge=0)  # its min_content_val: mean HSV difference, 0..255
+    black_level: float = Field(0.025, gt=0, lt=1)  # mean RGB below it is a fade to black
+    min_shot_frames: int = Field(6, ge=2)  # shorter shots are not split off
     frames_per_clip: int = Field(6, ge=2)  # frames per shot that quality and hashes are taken from
     max_frame_px: int = Field(8192 * 4320, gt=0)  # width x height bound: decompression bombs
 
@@ -46,6 +48,8 @@ class MiningConfig(_Section):
     min_mask_score: float = Field(0.5, ge=0, le=1)
     min_area_share: float = Field(0.005, gt=0, lt=1)  # of the frame
     max_area_share: float = Field(0.60, gt=0, le=1)
+    max_border_share: float = Field(0.20, ge=0, le=1)  # of the outline on the frame's border: cut off
+    min_diversity: float = Field(0.08, ge=0, le=1)
     diversity_weight: float = Field(0.5, ge=0, le=1)  # lambda of max marginal relevance
     category: str = ""  # names every subject when nothing else can
 
@@ -56,9 +60,8 @@ class SynthesisConfig(_Section):
     max_side_px: int = Field(1024, ge=64)  # output frames are scaled down to this
     erosion: float = Field(0.02, ge=0, le=0.2)  # of the subject's equivalent radius, irregular
     scale_range: tuple[float, float] = (0.7, 1.2)
-    max_rotation_degrees: float = 12.0
-    max_perspective: float = 0.06
-    allow_mirror: bool = False
+    max_rotation_degrees: float = Field(12.0, ge=0, le=45)
+    max_perspective: float = Field(0.06, ge=0, le=0.2)  # change of the projective weight over the half span
     box_margin: float = Field(0.12, ge=0)  # dilation of the manipulated box, of its size
     max_attempts: int = Field(3, ge=1)
 
@@ -66,12 +69,18 @@ class SynthesisConfig(_Section):
 class VerificationThresholds(_Section):
     """Stage iv, what passes. Scores are kept with every attempt."""
 
-    max_background_inliers: float = 0.25  # share of background features of the reference found in the output
+    max_background_inliers: float = 0.08  # share of background features of the reference found in the output
+    max_background_blocks: float = 0.15  # share of its textured background blocks found in the output
     max_copy_ncc: float = 0.90  # after the best similarity transform
+    min_handedness: float = 0.0  # correlation with the source, straight minus mirrored
     min_area_ratio: float = 0.80
     max_area_ratio: float = 1.25
+    max_second_subject: float = 0.85  # correlation of anything beside the subject with a known one
     min_identity: float = 0.70
+    max_base_untouched: float = 0.10  # share of the removed subject's pixels that the base still has
     max_base_identity: float = 0.90  # similarity of anything in the base to the removed subject
+    max_base_silhouette: float = 0.50  # agreement of base and output along the removed outline
+    max_base_seam: float = 0.35  # share of the box's border where the base has a new step
     min_binding_margin: float = 0.02
     min_vlm_score: float = 0.5
 

@@ -38,6 +38,7 @@ class FillRequest:
     rung: int = 0
     category: str = "subject"
     donors: list[Donor] = field(default_factory=list)
+    avoid: Mask | None = None  # other subjects: nothing may be borrowed from there
 
 
 @dataclass(frozen=True, slots=True)

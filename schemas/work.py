@@ -1,6 +1,7 @@
 """Units of work: what the ledger leases, what a phase gives back."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -44,6 +45,14 @@ class Unit:
     def id(self) -> str:
         """The row of `settled` this unit will become."""
         return digest("unit", self.phase, self.key, self.task)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Unit":
+        values = json.loads(text)
+        return cls(**{**values, "phase": Phase(values["phase"])})
 
 
 @dataclass(slots=True)

@@ -1,0 +1,48 @@
+"""Ray itself: start it on this machine, or join the cluster RAY_ADDRESS names, and stop it again."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SCHEDULER_EVENTS": "0",
+    # A worker killed for memory must be seen by the ledger as a death, not vanish in silent retries of Ray's own.
+    "RAY_task_oom_retries": "0",
+}
+
+
+@contextmanager
+def ray_session(object_store_mb: int, num_cpus: int | None = None) -> Iterator[int]:
+    """Yields the number of CPUs of the session. A cluster that is already joined, or named by RAY_ADDRESS, is used."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+    from ray.data import DataContext
+
+    own = not ray.is_initialized()
+    if own:
+        address = os.environ.get("RAY_ADDRESS")
+        local = {"num_cpus": num_cpus, "object_store_memory": object_store_mb * 2**20, "include_dashboard": False}
+        ray.init(
+            address=address or "local",
+            configure_logging=True,
+            logging_level=logging.ERROR,
+            log_to_driver=bool(os.environ.get("RECAST_LOG_WORKERS")),
+            **({} if address else local),
+        )
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = 1  # a block is a row is a micro-batch: nothing waits in a buffer
+    context.execution_options.verbose_progress = False
+    context.execution_no_progress_timeout_s = -1  # the engine has a watchdog of its own
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1))
+    finally:
+        if own:
+            ray.shutdown()

@@ -1,0 +1,147 @@
+"""Where sources come from: files, folders, globs, list files and Parquet, as (uri, stamp) without reading any video.
+
+A local uri is its absolute path; a path that is not valid UTF-8 becomes a percent-encoded `file://` uri, since tables
+hold text. Nothing here opens a video.
+"""
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import pyarrow.parquet as pq
+
+from schemas.errors import BadInput, UserError
+from schemas.reasons import Reason
+
+MEDIA_SUFFIXES = frozenset(
+    ".3g2 .3gp .asf .avi .divx .f4v .flv .gif .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .rm .rmvb "
+    ".ts .vob .webm .wmv .y4m .aac .flac .m4a .mka .mp3 .oga .ogg .opus .wav".split()
+)
+"""What counts as a source inside a folder. Audio containers count: they end as a row with a reason, not unseen."""
+
+LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A source as listed. The stamp changes whenever the bytes may have changed."""
+
+    uri: str
+    stamp: str
+
+
+def uri_of(path: str) -> str:
+    path = os.path.abspath(path)
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "file://" + quote_from_bytes(os.fsencode(path))
+    return path
+
+
+def path_of(uri: str) -> str:
+    """The local path of a uri. Raises UserError for schemes that are not built in."""
+    if uri.startswith("file://"):
+        return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+    if "://" in uri.split("/", 1)[0] + "//" and not os.path.isabs(uri):
+        raise UserError(
+            f"cannot read {uri}: only local files are supported so far, not {uri.split('://', maxsplit=1)[0]}://"
+        )
+    return uri
+
+
+def stamp_of(path: str) -> str:
+    """Size and mtime: cheap to ask for, and different whenever the bytes may be. "" for a file that is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def content_hash(path: str) -> str:
+    """BLAKE2b of the bytes, 32 hex characters. Raises BadInput(MISSING | UNREADABLE)."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except FileNotFoundError:
+        raise BadInput(Reason.MISSING) from None
+    except OSError as error:
+        raise BadInput(Reason.UNREADABLE, f"the file cannot be read: {error.strerror}") from None
+
+
+def list_sources(arguments: list[str]) -> Iterator[Listed]:
+    """Every source the arguments name, unsorted, each folder walked once even through symlink loops.
+
+    Raises UserError for an argument that names nothing.
+    """
+    for argument in arguments:
+        found = False
+        for path in _expand(argument):
+            found = True
+            yield Listed(uri_of(path), stamp_of(path))
+        if not found:
+            raise UserError(
+                f"no videos in {argument!r}: give a file, a folder of videos, a glob, a .txt list or a Parquet"
+            )
+
+
+def _expand(argument: str) -> Iterator[str]:
+    path = path_of(argument)
+    if os.path.isdir(path):
+        yield from _walk(path)
+    elif os.path.isfile(path):
+        suffix = Path(path).suffix.lower()
+        if suffix in LIST_SUFFIXES:
+            yield from _listed_in_text(path)
+        elif suffix == ".parquet":
+            yield from _listed_in_parquet(path)
+        else:
+            yield path
+    elif glob.has_magic(argument):
+        yield from (match for match in sorted(glob.glob(argument, recursive=True)) if os.path.isfile(match))
+    elif os.path.lexists(path):
+        yield path  # a dangling link, a socket: a row with a reason
+    else:
+        raise UserError(f"no such file or folder: {argument!r}")
+
+
+def _walk(folder: str) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in MEDIA_SUFFIXES:
+                yield os.path.join(parent, name)
+
+
+def _listed_in_text(path: str) -> Iterator[str]:
+    base = os.path.dirname(os.path.abspath(path))
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                entry = line.rstrip("\r\n")
+                if entry.strip() and not entry.startswith("#"):
+                    yield os.path.join(base, path_of(entry))
+    except OSError as error:
+        raise UserError(f"cannot read the list {path!r}: {error.strerror}") from None
+
+
+def _listed_in_parquet(path: str) -> Iterator[str]:
+    try:
+        file = pq.ParquetFile(path)
+    except Exception as error:
+        raise UserError(f"cannot read {path!r} as Parquet: {error}") from None
+    if "uri" not in file.schema_arrow.names:
+        raise UserError(f"{path!r} has no column 'uri' (it has {', '.join(file.schema_arrow.names)})")
+    for batch in file.iter_batches(columns=["uri"], batch_size=10_000):
+        yield from (path_of(uri) for uri in batch.column(0).to_pylist() if uri)

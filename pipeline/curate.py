@@ -1,0 +1,88 @@
+"""Stage i, video curation: one decode pass turns a source into scored shots. Decisions come later (reconcile.py)."""
+
+from typing import Any
+
+from stages.curation import Measured
+
+from actors.profiles import Roles
+from cluster.storage import content_hash
+from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.keys import clip_key
+from schemas.work import Outcome, Phase, Result, Unit
+from stages import curation
+
+
+class CurateSource:
+    """A source in, its `sources` row and one `clips` row per shot out. Payload: uri, path, stamp, generation, and
+    known_hash when the same content was curated before under this fingerprint (then nothing is decoded)."""
+
+    name = "curate"
+
+    def __init__(self, roles: Roles, config: Config) -> None:
+        self._roles = roles
+        self._config = config.curation
+
+    def __call__(self, unit: Unit) -> Result:
+        source = {"key": unit.key, "uri": unit.payload["uri"], "stamp": unit.payload["stamp"]}
+        source["generation"] = unit.payload["generation"]
+        try:
+            source["content_hash"] = content_hash(unit.payload["path"])
+            if source["content_hash"] == unit.payload.get("known_hash"):
+                return Result(Phase.CURATE, unit.key, rows={"sources": [{**unit.payload["known_row"], **source}]})
+            measured = curation.measure(unit.payload["path"], self._config, self._roles.quality.score)
+        except BadInput as bad:
+            return _rejected(unit, source, bad)
+        clips = [self._clip(unit, source["content_hash"], measured, number) for number in range(len(measured.shots))]
+        return Result(Phase.CURATE, unit.key, rows={"sources": [_probed(source, measured)], "clips": clips})
+
+    def _clip(self, unit: Unit, content: str, measured: Measured, number: int) -> dict[str, Any]:
+        found = measured.shots[number]
+        shot = found.shot
+        return {
+            "key": clip_key(content, shot.start_frame, shot.end_frame),
+            "parent_key": content,
+            "content_hash": content,
+            "source_uri": unit.payload["uri"],
+            "generation": unit.payload["generation"],
+            "start_frame": shot.start_frame,
+            "end_frame": shot.end_frame,
+            "start_seconds": shot.start_seconds,
+            "end_seconds": shot.end_seconds,
+            "width": measured.probe.width,
+            "height": measured.probe.height,
+            "scores": found.scores,
+            "hashes": found.hashes,
+            "content_box": list(found.content_box),
+            "status": "rejected",  # until reconcile decides; nothing is mined before
+            "decision": None,
+        }
+
+
+def _probed(source: dict[str, Any], measured: Measured) -> dict[str, Any]:
+    probe = measured.probe
+    damage = measured.damage
+    return {
+        **source,
+        "status": "ok",
+        "reason": str(damage.reason) if damage else None,
+        "message": str(damage.message) if damage else None,
+        "width": probe.width,
+        "height": probe.height,
+        "fps": probe.fps,
+        "duration_seconds": probe.duration_seconds,
+        "codec": probe.codec,
+        "num_frames": measured.num_frames,
+    }
+
+
+def _rejected(unit: Unit, source: dict[str, Any], bad: BadInput) -> Result:
+    row = {**source, "status": "rejected", "reason": str(bad.reason), "message": bad.message}
+    return Result(
+        Phase.CURATE,
+        unit.key,
+        outcome=Outcome.REJECTED,
+        reason=bad.reason,
+        message=bad.message,
+        rows={"sources": [row]},
+    )

@@ -1,0 +1,187 @@
+"""One phase = one streaming Ray Data execution behind the lease queue.
+
+    source (one read task, polls the ledger) -> worker actors (a step) -> ledger actor, or writer actors for samples
+
+Ray Data moves micro-batches between warm actors and restarts what dies; it is an at-least-once conveyor. What is
+done, redelivered or given up is decided by the ledger alone (notes on each rule: docs/architecture.md, "The engine").
+"""
+
+import contextlib
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+
+from pipeline.settings import Settings
+from schemas.errors import BadInput, RecastError
+from schemas.reasons import Reason
+from schemas.work import Outcome, Phase, Result, Unit
+
+POLL_SECONDS = 0.2
+SOURCE_CPUS = 0.01  # distinct from the workers', or Ray Data would fuse the read into them
+WORKER_CPUS = 0.9  # what is left over keeps the source schedulable
+
+
+class LeaseSource(Datasource):
+    """Yields leased micro-batches, one row each, until the ledger says that the phase is over."""
+
+    def __init__(self, ledger: Any, phase: Phase, micro_batch: int) -> None:
+        self._ledger, self._phase, self._micro_batch = ledger, phase, micro_batch
+
+    def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
+        ledger, phase, micro_batch = self._ledger, self._phase, self._micro_batch
+
+        def leases() -> Iterator[pa.Table]:
+            while (units := ray.get(ledger.lease.remote(phase, micro_batch))) is not None:
+                if units:
+                    yield pa.table({"units": [[unit.to_json() for unit in units]]})
+                else:
+                    time.sleep(POLL_SECONDS)
+
+        metadata = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+        return [ReadTask(leases, metadata)]
+
+    def estimate_inmemory_data_size(self) -> None:
+        return None
+
+
+class Worker:
+    """A step in an actor. Whatever a unit does, one row comes out per micro-batch, so a replay cannot shift rows."""
+
+    def __init__(self, phase: Phase, make_step: Callable[[], Any], ledger: Any, writers: list[Any], settings: Settings):
+        import cv2
+
+        cv2.setNumThreads(1)  # parallelism is the number of workers
+        self._phase, self._ledger, self._writers = phase, ledger, writers
+        self._step = make_step()
+        self._watchdog = Watchdog(settings.config.engine.row_timeout_seconds)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        units = [Unit.from_json(text) for text in batch["units"][0].as_py()]
+        granted = ray.get(self._ledger.start.remote(self._phase, [(unit.id, unit.attempt) for unit in units]))
+        done = 0
+        for unit, grant in zip(units, granted, strict=True):
+            if grant:
+                self._deliver(self._work(unit))
+                done += 1
+        return pa.table({"done": [done]})
+
+    def _work(self, unit: Unit) -> Result:
+        began = time.perf_counter()
+        with self._watchdog.watching(f"{self._phase} of {unit.key}"):
+            result = attempt(self._step, unit)
+        result.seconds.setdefault("total", time.perf_counter() - began)
+        return result
+
+    def _deliver(self, result: Result) -> None:
+        if not result.members:
+            ray.get(self._ledger.deliver.remote([result]))
+            return
+        writer = self._writers[int(result.key[:8], 16) % len(self._writers)]
+        ray.get(writer.put.remote([result]))
+
+
+def attempt(step: Any, unit: Unit) -> Result:
+    """Run a step on a unit: bad data becomes a result with its reason, a bug a result that names stage and error."""
+    try:
+        return step(unit)
+    except BadInput as bad:
+        return Result(
+            unit.phase, unit.key, unit.task, unit.attempt, Outcome.REJECTED, bad.reason, bad.message, step.name
+        )
+    except RecastError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
+        if os.environ.get("RECAST_LOG_WORKERS"):
+            traceback.print_exc()
+        return Result(
+            unit.phase,
+            unit.key,
+            unit.task,
+            unit.attempt,
+            Outcome.FAILED,
+            Reason.INTERNAL_ERROR,
+            message,
+            step.name,
+        )
+
+
+class Watchdog:
+    """Shoots its own process when a row takes too long: nothing else ends a hung decoder. The ledger counts the death
+    as a delivery, as it does any other."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._deadline: float | None = None
+        self._what = ""
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    @contextlib.contextmanager
+    def watching(self, what: str) -> Iterator[None]:
+        self._what, self._deadline = what, time.monotonic() + self._seconds
+        try:
+            yield
+        finally:
+            self._deadline = None
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(min(1.0, self._seconds / 4))
+            deadline = self._deadline
+            if deadline is not None and time.monotonic() > deadline:
+                print(f"recast: {self._what} took more than {self._seconds:.0f} s; ending its process", flush=True)
+                os._exit(1)
+
+
+class Execution:
+    """A phase's Ray Data execution, drained in a thread so that the caller can watch over it."""
+
+    def __init__(self, phase: Phase, make_step: Callable[[], Any], run: Any, settings: Settings) -> None:
+        self.error: BaseException | None = None
+        engine = settings.config.engine
+        workers = engine.num_workers or max(1, int(run.num_cpus))
+        source = ray.data.read_datasource(
+            LeaseSource(run.ledger, phase, engine.micro_batch),
+            override_num_blocks=1,
+            ray_remote_args={"num_cpus": SOURCE_CPUS},
+        )
+        # Ray Data restarts actors and replays their tasks without end (its defaults): `Ledger.start` breaks the loop.
+        self._dataset = source.map_batches(
+            Worker,
+            fn_constructor_args=(phase, make_step, run.ledger, run.writers, settings),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            num_cpus=min(WORKER_CPUS, WORKER_CPUS * run.num_cpus / workers),
+        )
+        self._thread = threading.Thread(target=self._drain, name=f"phase-{phase}", daemon=True)
+        self._thread.start()
+
+    def _drain(self) -> None:
+        try:
+            for _ in self._dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                pass
+        except BaseException as error:
+            self.error = error
+
+    def wait(self, seconds: float) -> bool:
+        """True when the execution has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Ray wraps what its actors raise, sometimes several times."""
+    while isinstance(cause := getattr(error, "cause", None) or error.__cause__, BaseException):
+        error = cause
+    return error

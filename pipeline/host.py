@@ -1,0 +1,162 @@
+"""The two actors that own state: one holds the ledger (the only process that writes tables), the others hold tars."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pipeline.ledger import Ledger
+from pipeline.planner import Planner
+from pipeline.reconcile import reconcile, remove_missing
+from pipeline.settings import Settings
+from pipeline.writer import ShardWriter
+from schemas.errors import RecastError, UserError
+from schemas.work import Phase, Result, Unit
+
+TAKEOVER_SECONDS = 15.0
+"""How long the processes of a run that was killed may take to die before their lock counts as held."""
+
+
+class LedgerHost:
+    """A ledger, and the planner that feeds it. Every method runs alone: the actor is its lock.
+
+    What goes wrong here ends the run, whoever asked: the first error is kept and `pulse` tells the driver.
+    """
+
+    def __init__(self, out: str, settings: Settings, run_id: str, listing: str, driver_pid: int) -> None:
+        self._settings = settings
+        self._fatal: BaseException | None = None
+        self._ledger = _take_over(Path(out), settings, run_id)
+        self._planner = Planner(self._ledger.tables, settings, Path(listing))
+        self._listing = f"read_parquet('{listing}')"
+        self._waves: Any = None
+        self._generation = self._planner.generation()
+        self._worked: dict[str, int] = {}
+
+    def ready(self) -> int:
+        return self._ledger.epoch
+
+    def stale(self) -> dict[str, int]:
+        return self._planner.stale()
+
+    # -- waves and phases, asked by the driver
+
+    def open_wave(self, limit: int | None) -> bool:
+        """Open the curation of the next wave; False when there is none."""
+        if self._waves is None:
+            self._waves = self._planner.waves(limit)
+        else:
+            self._generation += 1
+        wave = next(self._waves, None)
+        if wave is None:
+            return False
+        self._open(Phase.CURATE, iter([wave] if wave else []))
+        return True
+
+    def open_phase(self, phase: Phase) -> None:
+        self._open(phase, getattr(self._planner, phase.value)())
+
+    def _open(self, phase: Phase, pages: Any) -> None:
+        attempts = self._settings.config.synthesis.max_attempts if phase is Phase.SYNTHESIZE else 1
+        self._ledger.open_phase(phase, pages, self._settings.fingerprints[phase], attempts)
+
+    def missing(self) -> tuple[int, int]:
+        """How many known sources are not listed any more, of how many."""
+        rows = self._ledger.tables.query(
+            f"""select count(*) filter (where not exists (select 1 from {self._listing} l where l.key = s.key)) as gone,
+                count(*) as known from sources s where s.status <> 'removed'"""
+        ).to_pylist()
+        return rows[0]["gone"], rows[0]["known"]
+
+    def remove_missing(self) -> int:
+        return remove_missing(self._ledger, self._listing)
+
+    def reconcile(self) -> dict[str, int]:
+        return self._guarded(lambda: reconcile(self._ledger, self._settings))
+
+    def close_wave(self) -> None:
+        self._guarded(lambda: self._ledger.record("wave_closed", self._generation, {}))
+
+    # -- the lease protocol, asked by sources, workers and writers
+
+    def lease(self, phase: Phase, max_units: int) -> list[Unit] | None:
+        return None if self._fatal else self._guarded(lambda: self._ledger.lease(phase, max_units))
+
+    def start(self, phase: Phase, ids: list[tuple[str, int]]) -> list[bool]:
+        return [False] * len(ids) if self._fatal else self._guarded(lambda: self._ledger.start(phase, ids))
+
+    def deliver(self, results: list[Result]) -> None:
+        if not self._fatal:
+            self._guarded(lambda: self._ledger.deliver(results))
+
+    def handed_over(self, ids: list[str], writer: str) -> None:
+        self._ledger.handed_over(ids, writer)
+
+    def writer_lost(self, writer: str) -> None:
+        self._ledger.writer_lost(writer)
+
+    # -- watched over by the driver
+
+    def pulse(self) -> dict[str, Any]:
+        """Commit what is due; say how far things are. Raises what went wrong in any call since."""
+        if self._fatal is None:
+            self._guarded(self._ledger.tick)
+        if self._fatal is not None:
+            raise self._fatal
+        return self._ledger.progress()
+
+    def stop(self) -> None:
+        self._ledger.stop()
+
+    def close(self, event: str, detail: dict[str, Any]) -> None:
+        self._ledger.close(event, detail)
+
+    def _guarded(self, call: Any) -> Any:
+        try:
+            return call()
+        except BaseException as error:
+            self._fatal = self._fatal or error
+            raise
+
+
+class WriterHost:
+    """A shard writer. A new life of the actor first tells the ledger that the old one's unsealed bytes are lost."""
+
+    def __init__(self, out: str, name: str, settings: Settings, epoch: int, ledger: Any) -> None:
+        self._name = name
+        self._ledger = ledger
+        ray.get(ledger.writer_lost.remote(name))
+        engine = settings.config.engine
+        self._writer = ShardWriter(
+            Path(out), name, engine, epoch, lambda results: ray.get(ledger.deliver.remote(results))
+        )
+
+    def put(self, results: list[Result]) -> None:
+        self._writer.put(results)
+        ray.get(self._ledger.handed_over.remote([result.id for result in results], self._name))
+
+    def tick(self) -> None:
+        self._writer.tick()
+
+    def seal(self) -> None:
+        self._writer.seal()
+
+
+def _take_over(out: Path, settings: Settings, run_id: str) -> Ledger:
+    """Take the output over. A run that was killed a moment ago may still be dying: its lock is waited for."""
+    deadline = time.monotonic() + TAKEOVER_SECONDS
+    while True:
+        try:
+            return Ledger(out, settings.config.engine, run_id)
+        except UserError as error:
+            if time.monotonic() > deadline or not _dying(error):
+                raise
+            time.sleep(0.5)
+
+
+def _dying(error: RecastError) -> bool:
+    """Whether the lock's holder belongs to a driver that is gone."""
+    pid = getattr(error, "driver_pid", None)
+    return pid is not None and not os.path.exists(f"/proc/{pid}")

@@ -1,0 +1,240 @@
+"""What is pending: anti-joins of parents against `settled`, paged by key, so that memory stays flat at any scale."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cluster.storage import Listed, path_of
+from pipeline.settings import Settings
+from pipeline.tables import Tables
+from schemas.keys import seed_of, source_key
+from schemas.work import Phase, Unit
+
+PAGE = 1000  # units per page
+NUM_DONORS = 9  # three attempts of three
+MAX_DONORS_KNOWN = 2048  # the catalogue of one wave
+
+LISTING = pa.schema([("key", pa.string()), ("uri", pa.string()), ("stamp", pa.string())])
+
+
+def write_listing(listed: Iterator[Listed], path: Path) -> int:
+    """The sources a run was asked for, as Parquet beside the tables, so that a million of them need no memory."""
+    count = 0
+    with pq.ParquetWriter(path, LISTING) as writer:
+        while chunk := list(itertools.islice(listed, 50_000)):
+            rows = [{"key": source_key(item.uri), "uri": item.uri, "stamp": item.stamp} for item in chunk]
+            writer.write_table(pa.Table.from_pylist(rows, schema=LISTING))
+            count += len(rows)
+    return count
+
+
+class Planner:
+    """Reads the tables, writes nothing."""
+
+    def __init__(self, tables: Tables, settings: Settings, listing: Path) -> None:
+        self._tables = tables
+        self._settings = settings
+        self._listing = f"(select distinct on (key) * from read_parquet('{_quoted(listing)}'))"
+
+    def generation(self) -> int:
+        """The wave in progress: one after the last closed one."""
+        rows = self._rows("select coalesce(max(generation), -1) + 1 as g from runs where event = 'wave_closed'")
+        return int(rows[0]["g"])
+
+    def waves(self, limit: int | None) -> Iterator[list[Unit]]:
+        """Pending sources, a wave at a time in key order. The first wave may be empty: later phases may still have work.
+
+        A wave that a crash cut short is filled up to the same members again, since what a wave holds decides which
+        donors its samples may borrow from.
+        """
+        size = self._settings.config.engine.wave_size
+        generation = self.generation()
+        already = self._rows(f"select count(*) as n from sources where generation = {generation}")[0]["n"]
+        pending = self._pending_sources(limit)
+        first = list(itertools.islice(pending, max(size - already, 0)))
+        yield [self._curate_unit(row, generation) for row in first]
+        while rows := list(itertools.islice(pending, size)):
+            generation += 1
+            yield [self._curate_unit(row, generation) for row in rows]
+
+    def _pending_sources(self, limit: int | None) -> Iterator[dict[str, Any]]:
+        fingerprint = self._settings.fingerprints[Phase.CURATE]
+        chosen = f"(select * from {self._listing} order by key limit {limit})" if limit is not None else self._listing
+        sql = f"""
+            select l.key, l.uri, l.stamp, t.key is not null as settled, s.content_hash
+            from {chosen} l
+            left join settled t on t.phase = 'curate' and t.parent_key = l.key and t.fingerprint = '{fingerprint}'
+            left join sources s on s.key = l.key
+            where t.key is null or s.stamp is distinct from l.stamp or s.status = 'removed'
+            order by l.key
+        """
+        return self._stream(sql)
+
+    def _curate_unit(self, row: dict[str, Any], generation: int) -> Unit:
+        payload = {"uri": row["uri"], "path": path_of(row["uri"]), "stamp": row["stamp"], "generation": generation}
+        if row["settled"] and row["content_hash"]:
+            known = self._rows(f"select * exclude (created_at) from sources where key = '{row['key']}'")[0]
+            payload |= {"known_hash": row["content_hash"], "known_row": _known(known)}
+        return Unit(Phase.CURATE, row["key"], payload=payload)
+
+    def mine(self) -> Iterator[list[Unit]]:
+        fingerprint = self._settings.fingerprints[Phase.MINE]
+        sql = f"""
+            select c.key, c.content_hash, c.source_uri, c.generation, c.start_frame, c.end_frame, c.start_seconds,
+                c.end_seconds, c.content_box, coalesce(s.fps, 0) as fps
+            from clips c left join sources s on s.uri = c.source_uri
+            where c.status = 'ok' and not exists (
+                select 1 from settled t
+                where t.phase = 'mine' and t.parent_key = c.key and t.fingerprint = '{fingerprint}')
+            order by c.key
+        """
+        return self._pages(sql, self._mine_unit)
+
+    def _mine_unit(self, row: dict[str, Any]) -> Unit:
+        key = row.pop("key")
+        payload = {**row, "path": path_of(row["source_uri"]), "category": self._settings.config.mining.category}
+        return Unit(Phase.MINE, key, payload=payload)
+
+    def synthesize(self) -> Iterator[list[Unit]]:
+        fingerprint = self._settings.fingerprints[Phase.SYNTHESIZE]
+        sql = f"""
+            with wanted as (
+                select p.*, unnest(case when len(p.subjects) > 1
+                    then ['multi_generation', 'multi_manipulation']
+                    else ['single_generation', 'single_manipulation'] end) as task
+                from pairs p where p.status = 'ok'),
+            tried as (
+                select pair_key, task, max(attempt) + 1 as attempt from attempts
+                where fingerprint = '{fingerprint}' group by all)
+            select w.key, w.task, w.clip_key, w.content_hash, w.source_uri, w.generation, w.frame_a, w.frame_b,
+                w.seconds_a, w.seconds_b, w.subjects, c.content_box, coalesce(a.attempt, 0) as attempt
+            from wanted w
+            left join clips c on c.key = w.clip_key
+            left join tried a on a.pair_key = w.key and a.task = w.task
+            where not exists (
+                select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
+                    and t.fingerprint = '{fingerprint}')
+            order by w.key, w.task
+        """
+        catalogue: dict[int, list[dict[str, Any]]] = {}
+
+        def unit(row: dict[str, Any]) -> Unit:
+            generation = row["generation"]
+            if generation not in catalogue:
+                catalogue[generation] = self._donors(generation)
+            return self._synthesize_unit(row, catalogue[generation])
+
+        return self._pages(sql, unit)
+
+    def _synthesize_unit(self, row: dict[str, Any], catalogue: list[dict[str, Any]]) -> Unit:
+        key, task, attempt = row.pop("key"), row.pop("task"), row.pop("attempt")
+        payload = {
+            **row,
+            "path": path_of(row["source_uri"]),
+            "donors": choose_donors(key, row["content_hash"], catalogue),
+            "caption_fingerprint": self._settings.fingerprints[Phase.CAPTION],
+        }
+        return Unit(Phase.SYNTHESIZE, key, task, attempt, payload=payload)
+
+    def _donors(self, generation: int) -> list[dict[str, Any]]:
+        """One donor per clip of this wave and those before it. Clips whose subjects are known come first: only there
+        is it known where the background is free."""
+        sql = f"""
+            with known as (
+                select clip_key, min_by(frame_a, key) as frame, min_by(seconds_a, key) as seconds,
+                    min_by(subjects, key) as subjects
+                from pairs where status = 'ok' and len(subjects) = 1 and generation <= {generation} group by clip_key)
+            select c.key, c.content_hash, c.source_uri, c.content_box,
+                coalesce(k.frame, (c.start_frame + c.end_frame) // 2) as frame,
+                coalesce(k.seconds, (c.start_seconds + c.end_seconds) / 2) as seconds, k.subjects as subjects
+            from clips c left join known k on k.clip_key = c.key
+            where c.status = 'ok' and c.generation <= {generation}
+            order by k.clip_key is null, c.key limit {MAX_DONORS_KNOWN}
+        """
+        donors = []
+        for row in self._rows(sql):
+            subject = row.pop("subjects")
+            subject = subject[0] if subject else {"category": "", "mask_a": None}
+            donors.append(
+                {**row, "path": path_of(row["source_uri"]), "category": subject["category"], "mask": subject["mask_a"]}
+            )
+        return donors
+
+    def caption(self) -> Iterator[list[Unit]]:
+        fingerprint = self._settings.fingerprints[Phase.CAPTION]
+        sql = f"""
+            select s.* exclude (created_at, run_id) from samples s
+            where s.status = 'ok' and s.caption_fingerprint <> '{fingerprint}' and not exists (
+                select 1 from settled t
+                where t.phase = 'caption' and t.parent_key = s.key and t.fingerprint = '{fingerprint}')
+            order by s.shard, s.key
+        """
+
+        def unit(row: dict[str, Any]) -> Unit:
+            return Unit(Phase.CAPTION, row["key"], payload={"row": _plain(row), "caption_fingerprint": fingerprint})
+
+        return self._pages(sql, unit)
+
+    def stale(self) -> dict[str, int]:
+        """Rows per phase that the current settings no longer stand behind: what a run is about to make again."""
+        counts = {}
+        for phase in (Phase.CURATE, Phase.MINE, Phase.SYNTHESIZE):
+            wanted = self._settings.fingerprints[phase]
+            sql = f"select count(*) as n from settled where phase = '{phase}' and fingerprint <> '{wanted}'"
+            counts[str(phase)] = int(self._rows(sql)[0]["n"])
+        wanted = self._settings.fingerprints[Phase.CAPTION]
+        sql = f"select count(*) as n from samples where status = 'ok' and caption_fingerprint <> '{wanted}'"
+        counts[str(Phase.CAPTION)] = int(self._rows(sql)[0]["n"])
+        wanted = self._settings.fingerprints["decision"]
+        sql = f"select count(*) as n from clips where decision <> '{wanted}'"
+        counts["decision"] = int(self._rows(sql)[0]["n"])
+        return {name: count for name, count in counts.items() if count}
+
+    def _pages(self, sql: str, unit: Any) -> Iterator[list[Unit]]:
+        rows = self._stream(sql)
+        while page := [unit(row) for row in itertools.islice(rows, PAGE)]:
+            yield page
+
+    def _rows(self, sql: str) -> list[dict[str, Any]]:
+        return self._tables.query(sql).to_pylist()
+
+    def _stream(self, sql: str) -> Iterator[dict[str, Any]]:
+        for batch in self._tables.query_batches(sql, PAGE):
+            yield from batch.to_pylist()
+
+
+def choose_donors(pair: str, content_hash: str, catalogue: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Donors of one pair: distinct other sources, those with a known subject first, where to begin drawn from the
+    pair's key."""
+    chosen: list[dict[str, Any]] = []
+    seen = {content_hash}
+    known = [donor for donor in catalogue if donor["mask"]]
+    for group in (known, [donor for donor in catalogue if not donor["mask"]]):
+        start = seed_of(pair, 0, "donors") % len(group) if group else 0
+        for donor in itertools.chain(group[start:], group[:start]):
+            if len(chosen) == NUM_DONORS:
+                return chosen
+            if donor["content_hash"] not in seen:
+                seen.add(donor["content_hash"])
+                chosen.append(donor)
+    return chosen
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """A sources row to carry over when only its stamp changed."""
+    dropped = {"key", "uri", "stamp", "generation", "run_id", "status", "reason", "duplicate_of"}
+    return {**{name: value for name, value in row.items() if name not in dropped}, "status": "ok"}
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Maps come out of Arrow as lists of pairs."""
+    maps = ("caption_short", "caption_long", "instruction", "verdict")
+    return {name: dict(value) if name in maps and value is not None else value for name, value in row.items()}
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

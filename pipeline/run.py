@@ -1,0 +1,154 @@
+"""One run: Ray, the ledger and writer actors, and the loop that watches a phase until it ends or is told to stop."""
+
+import signal
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.local import ray_session
+from pipeline.engine import Execution, root_cause
+from pipeline.host import LedgerHost, WriterHost
+from pipeline.settings import Settings
+from schemas.errors import RecastError, UserError
+from schemas.work import Phase
+
+PULSE_SECONDS = 0.5
+GRACE_SECONDS = 12.0
+"""From a stop request to sealing what is there; with sealing and committing it keeps within 25 s."""
+
+
+class Stopped(Exception):
+    """The run was asked to end early: by a signal or by --max-hours."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Run:
+    """Handles of the actors of a run, and `phase`, which streams one phase from start to end."""
+
+    def __init__(self, out: Path, settings: Settings, listing: Path, num_cpus: int, deadline: float | None) -> None:
+        self.settings, self.num_cpus = settings, num_cpus
+        self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+        self._deadline = deadline
+        self._signal: str | None = None
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        own = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here}
+        self.ledger: Any = ray.remote(LedgerHost).options(**own).remote(str(out), settings, self.run_id, str(listing))
+        epoch = ask(self.ledger.ready.remote())
+        writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        names = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]
+        self.writers = [writer.remote(str(out), name, settings, epoch, self.ledger) for name in names]
+        self.progress: dict[str, Any] = {}
+
+    def phase(self, phase: Phase, make_step: Callable[[], Any], show: Callable[[dict[str, Any]], None]) -> None:
+        """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong."""
+        if not self._pending(phase):
+            return
+        execution = Execution(phase, make_step, self, self.settings)
+        moved, stall = time.monotonic(), self.settings.config.engine.stall_seconds
+        while not execution.wait(PULSE_SECONDS):
+            before = self.progress
+            self._pulse(phase)
+            show(self.progress)
+            if before != self.progress:
+                moved = time.monotonic()
+            elif time.monotonic() - moved > stall:
+                raise RuntimeError(f"phase {phase} settled nothing for {stall:.0f} s; see engine.stall_seconds")
+            self._check_stop()
+        if execution.error is not None:
+            self._pulse(phase)  # an error of ours says more than what it did to the execution
+            raise root_cause(execution.error)
+        self._pulse(phase)
+        show(self.progress)
+
+    def _pending(self, phase: Phase) -> bool:
+        self._pulse(phase)
+        found = self.progress.get("phases", {}).get(str(phase), {})
+        return bool(found.get("queued"))
+
+    def _pulse(self, phase: Phase) -> None:
+        self.progress = ask(self.ledger.pulse.remote())
+        waiting = self.progress.get("phases", {}).get(str(phase), {})
+        idle = not waiting.get("queued") and not waiting.get("leased")
+        ask([writer.seal.remote() if idle else writer.tick.remote() for writer in self.writers])
+
+    def _check_stop(self) -> None:
+        if self._signal:
+            raise Stopped(self._signal)
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise Stopped("--max-hours")
+
+    def note_signal(self, name: str) -> None:
+        self._signal = name
+
+    def wind_down(self) -> None:
+        """No new leases; let what is running finish for a moment, then seal and commit it."""
+        ask(self.ledger.stop.remote())
+        end = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < end:
+            progress = ask(self.ledger.pulse.remote())
+            if not any(phase.get("leased") for phase in progress.get("phases", {}).values()):
+                break
+            time.sleep(PULSE_SECONDS)
+        ask([writer.seal.remote() for writer in self.writers])
+
+    def close(self, event: str, detail: dict[str, Any]) -> None:
+        ask([writer.seal.remote() for writer in self.writers])
+        ask(self.ledger.close.remote(event, detail))
+
+
+def ask(reference: Any) -> Any:
+    """ray.get, with our own errors as themselves."""
+    try:
+        return ray.get(reference)
+    except RayActorError as died:
+        cause = root_cause(died)
+        if isinstance(cause, RecastError):
+            raise cause from None
+        raise
+    except ray.exceptions.RayTaskError as failed:
+        cause = root_cause(failed)
+        raise cause if isinstance(cause, RecastError) else failed from None
+
+
+@contextmanager
+def started(out: Path, settings: Settings, listing: Path, deadline: float | None) -> Iterator[Run]:
+    """A run with its Ray session; signals end it gracefully while it lasts."""
+    engine = settings.config.engine
+    with ray_session(engine.object_store_mb) as num_cpus:
+        run = Run(out, settings, listing, num_cpus, deadline)
+        before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+        for name in before:
+            signal.signal(name, lambda number, _: run.note_signal(signal.Signals(number).name))
+        try:
+            yield run
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="recast-") as folder:
+        yield Path(folder)
+
+
+def check_writable(out: Path) -> None:
+    """Raises UserError when OUT cannot be made or written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.write_bytes(b"recast")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from None

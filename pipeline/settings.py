@@ -1,0 +1,155 @@
+"""From profile, recast.json and --set to one frozen Config, and from that to the fingerprint of every phase."""
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from actors.profiles import fingerprint as role_fingerprint
+from actors.profiles import load_profile
+from schemas.config import Config, Profile
+from schemas.errors import UserError
+from schemas.keys import digest
+from schemas.tables import VERSION
+from schemas.work import Phase
+from stages.versions import VERSIONS
+
+ROLES_OF = {
+    Phase.CURATE: ("quality",),
+    Phase.MINE: ("vlm", "detector", "segmenter", "embedder"),
+    Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
+    Phase.CAPTION: ("vlm",),
+}
+DEFAULT_PROFILE = "embedded"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run is made of. `chosen` is what a person set, so that the next run starts from it."""
+
+    config: Config
+    profile: Profile
+    chosen: dict[str, Any]
+    fingerprints: dict[str, str]  # per phase, and "decision" for the curation thresholds
+
+
+def resolve(out: Path, profile_name: str | None, assignments: list[str]) -> Settings:
+    """Profile < recast.json < --set. Raises UserError with one line for anything that is not a setting."""
+    saved = _saved(out)
+    name = profile_name or saved.get("profile") or DEFAULT_PROFILE
+    profile = load_profile(name)
+    chosen = dict(saved.get("chosen", {}))
+    chosen.update(_parse(assignment) for assignment in assignments)
+    tree = _merge(profile.settings, {})
+    roles = {role: value.model_dump() for role, value in profile.roles.items()}
+    for dotted, value in chosen.items():
+        _assign({"roles": roles} if dotted.startswith("roles.") else tree, dotted, value)
+    try:
+        profile = Profile(name=profile.name, roles=roles, settings=profile.settings)
+        config = Config(**{**tree, "profile": name})
+    except ValidationError as error:
+        raise UserError(_one_line(error)) from None
+    return Settings(config, profile, chosen, fingerprints(config, profile))
+
+
+def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
+    """What each phase's rows depend on: stage versions, models, the parameters read, and the phases consumed."""
+
+    def roles(phase: Phase) -> dict[str, Any]:
+        return {role: role_fingerprint(profile.roles[role]) for role in ROLES_OF[phase] if role in profile.roles}
+
+    curate = digest(VERSIONS["curate"], roles(Phase.CURATE), config.curation.model_dump(mode="json"))
+    mine = digest(VERSIONS["mine"], roles(Phase.MINE), config.mining.model_dump(mode="json"), curate)
+    synthesis = config.synthesis.model_dump(mode="json", exclude={"max_attempts"})
+    versions = [VERSIONS["synthesize"], VERSIONS["verify"]]
+    verification = config.verification.model_dump(mode="json")
+    synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, verification, mine)
+    caption = digest(VERSIONS["caption"], roles(Phase.CAPTION), config.captions.model_dump(mode="json"))
+    return {
+        Phase.CURATE: curate,
+        Phase.MINE: mine,
+        Phase.SYNTHESIZE: synthesize,
+        Phase.CAPTION: caption,
+        "decision": digest("decision", VERSIONS["curate"], config.curation_thresholds.model_dump(mode="json")),
+    }
+
+
+def save(out: Path, settings: Settings) -> None:
+    """Write recast.json: what this output was last made with."""
+    models = {
+        role: {"model": value.model, "revision": value.revision} for role, value in settings.profile.roles.items()
+    }
+    text = json.dumps(
+        {
+            "table_version": VERSION,
+            "profile": settings.config.profile,
+            "chosen": settings.chosen,
+            "resolved": settings.config.model_dump(mode="json"),
+            "models": models,
+            "fingerprints": settings.fingerprints,
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+    temporary = out / ".recast.json.new"
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(out / "recast.json")
+
+
+def _saved(out: Path) -> dict[str, Any]:
+    path = out / "recast.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def _parse(assignment: str) -> tuple[str, Any]:
+    name, separator, text = assignment.partition("=")
+    if not separator or not name.strip():
+        raise UserError(f"--set takes section.name=value, not {assignment!r}")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return name.strip(), value
+
+
+def _assign(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, last = dotted.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"--set {dotted}: {section} is not a section")
+    tree[last] = value
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = {key: _merge(value, {}) if isinstance(value, dict) else value for key, value in base.items()}
+    for key, value in over.items():
+        merged[key] = _merge(merged.get(key, {}), value) if isinstance(value, dict) else value
+    return merged
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, _names(), n=1, cutoff=0.5)
+        return f"no setting {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+    return f"setting {name}: {first['msg'].lower()}, got {first['input']!r}"
+
+
+def _names() -> list[str]:
+    config = Config()
+    return [
+        f"{section}.{name}"
+        for section, fields in config.model_dump().items()
+        if isinstance(fields, dict)
+        for name in fields
+    ]

@@ -1,0 +1,242 @@
+"""Stages iii and iv: draft a sample from a pair, caption it, verify it on its stored bytes, accept it or ask for a retry."""
+
+import json
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from actors.profiles import Roles
+from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.fill import Donor
+from schemas.keys import sample_key, seed_of
+from schemas.questions import Unusable
+from schemas.reasons import Reason
+from schemas.sample import Captions, Draft, Mode, Scene, Task, Verdict
+from schemas.video import Image
+from schemas.work import Outcome, Phase, Result, Unit
+from stages import captions as wording
+from stages import facts as measuring
+from stages import generation, manipulation, masks, media, samples, verification
+
+DONORS_PER_ATTEMPT = 3
+DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipulation.draft_manipulation}
+
+
+class SynthesizeSample:
+    """A pair and a task in; an attempt, and a sample with its encoded members when it is fit to train on, out.
+
+    Payload: the pair's row with path_a and fps, and donors (path, frame, seconds, category, mask, content_hash).
+    """
+
+    name = "synthesize"
+
+    def __init__(self, roles: Roles, config: Config) -> None:
+        self._roles = roles
+        self._config = config
+
+    def __call__(self, unit: Unit) -> Result:
+        clock = _Clock()
+        try:
+            scene = read_scene(unit.payload)
+            draft = self._draft(unit, scene)
+            clock.lap("draft")
+            facts = measuring.measure_facts(draft)
+            words = self._word(draft, facts)
+            clock.lap("caption")
+            members = samples.encode_members(draft, words, {**facts, "provenance": provenance(unit)})
+            stored = samples.decode_members(members)
+            clock.lap("encode")
+            verdict = self._verify(draft, stored, words)
+            clock.lap("verify")
+        except BadInput as bad:
+            return _failed(unit, bad, clock.laps)
+        return self._result(unit, draft, words, facts, members, verdict, clock.laps)
+
+    def _draft(self, unit: Unit, scene: Scene) -> Draft:
+        donors = read_donors(unit, scene.content_hash)
+        draft = DRAFT[Task(unit.task).mode]
+        key = sample_key(unit.key, unit.task)
+        return draft(scene, key, unit.attempt, donors, self._config.synthesis, self._roles.image_editor.fill)
+
+    def _word(self, draft: Draft, facts: dict[str, Any]) -> Captions:
+        questions = wording.caption_questions(facts, self._config.captions, [*draft.inputs, draft.output])
+        words = wording.captions_from(self._roles.vlm.ask(questions), self._config.captions)
+        if isinstance(words, Unusable):
+            raise BadInput(words.reason, words.message)
+        return words
+
+    def _verify(self, draft: Draft, stored: dict[str, Image], words: Captions) -> Verdict:
+        thresholds = self._config.verification
+        verdict = verification.verify(draft, self._roles.embedder.embed, stored, thresholds, words.instruction)
+        question = verification.verdict_question(draft, verdict.checks)
+        answer = self._roles.vlm.ask([question])[0]
+        verdict.checks.append(verification.vlm_check(answer, thresholds))
+        return verdict
+
+    def _result(
+        self,
+        unit: Unit,
+        draft: Draft,
+        words: Captions,
+        facts: dict[str, Any],
+        members: dict[str, bytes],
+        verdict: Verdict,
+        seconds: dict[str, float],
+    ) -> Result:
+        attempt = _attempt(unit, draft.seed, draft.rung, draft.parameters, verdict, seconds)
+        if not verdict.passed:
+            reasons = ", ".join(verdict.reasons)
+            return Result(
+                Phase.SYNTHESIZE,
+                unit.key,
+                unit.task,
+                unit.attempt,
+                Outcome.RETRY,
+                verdict.reasons[0],
+                f"attempt {unit.attempt} failed verification: {reasons}",
+                "verify",
+                {"attempts": [attempt]},
+                seconds=seconds,
+            )
+        row = self._sample(unit, draft, words, facts, members, verdict)
+        rows = {"samples": [row], "attempts": [attempt]}
+        return Result(Phase.SYNTHESIZE, unit.key, unit.task, unit.attempt, rows=rows, members=members, seconds=seconds)
+
+    def _sample(
+        self,
+        unit: Unit,
+        draft: Draft,
+        words: Captions,
+        facts: dict[str, Any],
+        members: dict[str, bytes],
+        verdict: Verdict,
+    ) -> dict[str, Any]:
+        payload = unit.payload
+        return {
+            "key": draft.key,
+            "pair_key": unit.key,
+            "clip_key": payload["clip_key"],
+            "content_hash": payload["content_hash"],
+            "source_uri": payload["source_uri"],
+            "task": unit.task,
+            "num_references": len(draft.references),
+            "num_scene_subjects": len(payload["subjects"]),
+            "attempt": unit.attempt,
+            "seed": draft.seed,
+            "caption_short": words.short,
+            "caption_long": words.long,
+            "instruction": words.instruction,
+            "facts": json.dumps({**facts, "provenance": provenance(unit)}, sort_keys=True, ensure_ascii=False),
+            "verdict": verdict.scores,
+            "caption_fingerprint": payload["caption_fingerprint"],
+            "members": list(members),
+            "member_sha256": [samples.sha256(data) for data in members.values()],
+            "profile": self._config.profile,
+        }
+
+
+class _Clock:
+    """Wall seconds per step of one attempt."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.laps[name], self._last = now - self._last, now
+
+
+def read_scene(payload: dict[str, Any]) -> Scene:
+    """Frames A and B at full size, cropped to the picture inside letterbox bars, with the subjects' masks."""
+    indices, seconds = [payload["frame_a"], payload["frame_b"]], [payload["seconds_a"], payload["seconds_b"]]
+    frame_a, frame_b = _read(payload["path"], indices, seconds)
+    subjects = payload["subjects"]
+    x0, y0, x1, y1 = payload.get("content_box") or (0, 0, frame_a.shape[1], frame_a.shape[0])
+    return Scene(
+        image_a=np.ascontiguousarray(frame_a[y0:y1, x0:x1]),
+        image_b=np.ascontiguousarray(frame_b[y0:y1, x0:x1]),
+        masks_a=[masks.decode(subject["mask_a"])[y0:y1, x0:x1] for subject in subjects],
+        masks_b=[masks.decode(subject["mask_b"])[y0:y1, x0:x1] for subject in subjects],
+        identities=[subject["identity"] for subject in subjects],
+        categories=[subject["category"] for subject in subjects],
+        content_hash=payload["content_hash"],
+    )
+
+
+def read_donors(unit: Unit, content_hash: str) -> list[Donor]:
+    """The donors of this attempt: the next few of the unit's list, so that a retry sees others. Unreadable ones lapse."""
+    listed = unit.payload["donors"]
+    start = unit.attempt * DONORS_PER_ATTEMPT
+    turned = [listed[(start + offset) % len(listed)] for offset in range(min(DONORS_PER_ATTEMPT, len(listed)))]
+    donors = []
+    for donor in turned:
+        try:
+            (image,) = _read(donor["path"], [donor["frame"]], [donor["seconds"]])
+        except BadInput:
+            continue
+        mask = masks.decode(donor["mask"]) if donor["mask"] else None
+        x0, y0, x1, y1 = donor.get("content_box") or (0, 0, image.shape[1], image.shape[0])
+        image = np.ascontiguousarray(image[y0:y1, x0:x1])
+        mask = mask[y0:y1, x0:x1] if mask is not None else None
+        if donor["content_hash"] != content_hash:
+            donors.append(Donor(image, mask, donor["category"], donor["content_hash"]))
+    return donors
+
+
+def _read(path: str, indices: list[int], seconds: list[float]) -> list[Image]:
+    frames = media.read_frames(path, indices, seconds)
+    if len(frames) != len(indices):
+        raise BadInput(Reason.DECODE_ERROR, "a frame that was mined can no longer be read")
+    return [frame.image for frame in frames]
+
+
+def provenance(unit: Unit) -> dict[str, Any]:
+    """Where the pixels come from, without paths: content hashes and frame numbers."""
+    payload = unit.payload
+    return {
+        "content_hash": payload["content_hash"],
+        "frame_a": payload["frame_a"],
+        "frame_b": payload["frame_b"],
+        "attempt": unit.attempt,
+    }
+
+
+def _attempt(
+    unit: Unit, seed: int, rung: int, parameters: dict[str, Any], verdict: Verdict, seconds: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "pair_key": unit.key,
+        "task": unit.task,
+        "attempt": unit.attempt,
+        "seed": seed,
+        "rung": rung,
+        "parameters": json.dumps(parameters, sort_keys=True),
+        "verdict": verdict.scores,
+        "reasons": [str(reason) for reason in verdict.reasons],
+        "seconds": seconds,
+        "status": "ok" if verdict.passed else "rejected",
+        "reason": str(verdict.reasons[0]) if verdict.reasons else None,
+    }
+
+
+def _failed(unit: Unit, bad: BadInput, seconds: dict[str, float]) -> Result:
+    """An attempt that could not be drafted: another seed or donor may do."""
+    attempt = _attempt(
+        unit, seed_of(sample_key(unit.key, unit.task), unit.attempt), unit.attempt, {}, Verdict(), seconds
+    )
+    attempt |= {"status": "rejected", "reason": str(bad.reason), "reasons": [str(bad.reason)]}
+    return Result(
+        Phase.SYNTHESIZE,
+        unit.key,
+        unit.task,
+        unit.attempt,
+        Outcome.RETRY,
+        bad.reason,
+        bad.message,
+        "synthesize",
+        {"attempts": [attempt]},
+        seconds=seconds,
+    )
