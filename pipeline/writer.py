@@ -1,0 +1,165 @@
+"""Encoded samples into WebDataset tars: spooled, sealed, and only then told to the ledger.
+
+A tar's member bytes depend on the samples alone (headers are zeroed). A tar no committed row names is garbage that
+`recast compact` removes, so a crash at any point here costs work, never correctness.
+"""
+
+import hashlib
+import io
+import os
+import tarfile
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline import failpoints
+from pipeline.tables import storage_errors
+from schemas.config import EngineConfig
+from schemas.work import Result
+
+SPOOL = Path("shards") / ".spool"
+
+
+class Tar:
+    """An open tar file that is written member by member and appears under its final name whole, or not at all."""
+
+    def __init__(self, spool: Path) -> None:
+        self.path = spool
+        self.num_bytes = 0
+        with storage_errors(spool.parent):
+            spool.parent.mkdir(parents=True, exist_ok=True)
+            self._file = spool.open("wb")
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+
+    def add(self, name: str, data: bytes) -> None:
+        """Owner, group and time of a member are zero, its mode 0644. Raises UserError when the disk is full."""
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        with self._or_discard():
+            self._tar.addfile(info, io.BytesIO(data))
+        self.num_bytes += len(data)
+
+    def seal(self, final: Path) -> None:
+        with self._or_discard():
+            self._tar.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            failpoints.hit("before_upload")
+            os.replace(self.path, final)
+            _sync_folder(final.parent)
+        failpoints.hit("after_upload")
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _or_discard(self) -> "_Discarding":
+        return _Discarding(self)
+
+
+class _Discarding:
+    """Removes the spool on a storage error, and turns the error into the user's words."""
+
+    def __init__(self, tar: Tar) -> None:
+        self._tar = tar
+        self._errors = storage_errors(tar.path.parent.parent)
+
+    def __enter__(self) -> None:
+        self._errors.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool | None:
+        if isinstance(error, OSError):
+            self._tar.discard()
+        return self._errors.__exit__(kind, error, trace)  # type: ignore[arg-type]
+
+
+class ShardWriter:
+    """One writer of one run. `sealed` is called with the results of a tar, without their bytes, once it is in place.
+
+    Holds at most shard_mb (or unsealed_mb, if less) of bytes: `put` seals, and so blocks, when they are reached.
+    Raises UserError when the disk is full or read-only.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        name: str,
+        config: EngineConfig,
+        epoch: int,
+        sealed: Callable[[list[Result]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._out = Path(out)
+        self._max_bytes = min(config.shard_mb, config.unsealed_mb) * 1_000_000
+        self._seal_seconds = config.seal_seconds
+        self._epoch = epoch
+        self._sealed = sealed
+        self._clock = clock
+        self._tar: Tar | None = None
+        self._since = 0.0
+        self._results: dict[tuple[str, int], Result] = {}
+
+    def put(self, results: Iterable[Result]) -> None:
+        """Append the members of each result; a result that is in the open tar already (a replay) is skipped."""
+        for result in results:
+            identity = (result.id, result.attempt)
+            if identity in self._results:
+                continue
+            if self._tar is None:
+                self._tar = Tar(self._out / SPOOL / f"{self._epoch}-{self.name}-{uuid.uuid4().hex}.tar")
+                self._since = self._clock()
+            for name, data in result.members.items():
+                self._tar.add(name, data)
+            self._results[identity] = _described(result)
+            failpoints.hit("spool_written")
+            if self._tar.num_bytes >= self._max_bytes:
+                self.seal()
+        self.tick()
+
+    def tick(self) -> None:
+        """Seal if the open tar is old enough: call it often."""
+        if self._tar is not None and self._clock() - self._since >= self._seal_seconds:
+            self.seal()
+
+    def seal(self) -> None:
+        """Seal what there is: nothing more is coming for now."""
+        if self._tar is None:
+            return
+        tar, results = self._tar, list(self._results.values())
+        self._tar, self._results = None, {}
+        shard = Path("shards") / f"{self._epoch}-{uuid.uuid4().hex}.tar"
+        tar.seal(self._out / shard)
+        for result in results:
+            for row in result.rows.get("samples", [])[:1]:
+                row["shard"] = str(shard)
+        self._sealed(results)
+
+    @property
+    def num_unsealed(self) -> int:
+        return len(self._results)
+
+
+def _described(result: Result) -> Result:
+    """The result without its bytes, its sample row saying which members it has."""
+    rows = dict(result.rows)
+    for row in rows.get("samples", [])[:1]:
+        members = {
+            "members": list(result.members),
+            "member_sha256": [hashlib.sha256(data).hexdigest() for data in result.members.values()],
+        }
+        rows["samples"] = [row | members]
+    return replace(result, rows=rows, members={})
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
