@@ -14,7 +14,7 @@ class CurationConfig(_Section):
 
     analysis_short_side_px: int = Field(240, ge=64)  # frames are measured at this size
     cut_threshold: float = Field(2.2, gt=0)  # PySceneDetect AdaptiveDetector's adaptive_threshold
-    min_cut_difference: float = Field(12.0, ge=0)  # its min_content_val: mean HSV difference, 0..255
+    min_cut_difference: float = Field(15.0, ge=0)  # its min_content_val: mean HSV difference, 0..255
     black_level: float = Field(0.025, gt=0, lt=1)  # mean RGB below it is a fade to black
     min_shot_frames: int = Field(6, ge=2)  # shorter shots are not split off
     frames_per_clip: int = Field(6, ge=2)  # frames per shot that quality and hashes are taken from
@@ -24,16 +24,18 @@ class CurationConfig(_Section):
 class CurationThresholds(_Section):
     """Stage i, what is kept. A change here decides again from the stored scores and decodes nothing."""
 
-    min_short_side_px: int = 240
+    min_short_side_px: int = 240  # of the picture inside black bars
     min_seconds: float = 0.8
-    min_brightness: float = 0.08  # mean luma, 0..1
+    min_brightness: float = 0.06  # mean luma, 0..1
     max_brightness: float = 0.95
     min_contrast: float = 0.03  # standard deviation of luma
-    min_sharpness: float = 0.0
-    max_noise: float = 1.0
-    min_motion: float = 0.0
-    max_text: float = 1.0
-    min_quality: float = 0.0
+    min_sharpness: float = 0.06  # of the sharpest parts, 0..1
+    max_noise: float = 1.0  # standard deviation, of full scale
+    max_blockiness: float = 10.0
+    min_motion: float = 0.02  # range of the most changing cells, 0..1
+    max_still_share: float = 0.98  # of frames like the one before
+    max_text: float = 0.02  # share of the picture
+    min_quality: float = 0.2
     max_hash_distance: int = Field(6, ge=0, le=64)  # bits between perceptual hashes of near-duplicates
 
 
