@@ -30,11 +30,12 @@ class CurationThresholds(_Section):
     max_brightness: float = 0.95
     min_contrast: float = 0.03  # standard deviation of luma
     min_sharpness: float = 0.06  # of the sharpest parts, 0..1
-    max_noise: float = 1.0  # standard deviation, of full scale
-    max_blockiness: float = 10.0
+    max_noise: float = 0.04  # standard deviation in the calmest places, of full scale
+    max_chroma_noise: float = 0.008
+    max_blockiness: float = 1.0  # steps across the 8-pixel grid over steps elsewhere, minus 1
     min_motion: float = 0.02  # range of the most changing cells, 0..1
     max_still_share: float = 0.98  # of frames like the one before
-    max_text: float = 0.02  # share of the picture
+    max_text: float = 0.004  # share of the picture
     min_quality: float = 0.2
     max_hash_distance: int = Field(6, ge=0, le=64)  # bits between perceptual hashes of near-duplicates
 

@@ -1,0 +1,252 @@
+"""Lay one masked subject over another by the best similarity transform, and find shared features of two backgrounds.
+
+What stays different after the best scale, turn and shift is real diversity; what does not is a copy. So correlation is
+only ever measured after alignment (the copy-paste check of OpenSubject's verification, arXiv 2512.08294 section 3.4).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from schemas.video import Image, Mask
+from stages import masks
+
+Matrix = NDArray[np.float64]
+"""2x3 affine from pixels of the first picture to pixels of the second."""
+
+PATCH_PX = 64  # subjects are compared on patches of this side: coarse enough to forgive a pixel of misfit
+MIN_OVERLAP = 0.6  # of the smaller subject: less would let two small parts stand for the whole
+FEATURES_SIDE_PX = 480
+MAX_FEATURES = 500
+RATIO_TEST = 0.8  # Lowe 2004, section 7.1
+MIN_INLIERS = 6  # a similarity is fixed by 2 matches; fewer than 6 agree by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """matrix: (2, 3) from first to second picture. ncc: in [-1, 1]. overlap: share of the smaller subject covered."""
+
+    matrix: Matrix
+    ncc: float
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """SIFT features of the unmasked part of a picture. points: (N, 2) pixels; descriptors: (N, 128)."""
+
+    points: NDArray[np.float32]
+    descriptors: NDArray[np.float32]
+
+
+def ncc(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Normalised cross-correlation in [-1, 1] of (N, C) values, each channel around its own mean; 0 for flat input."""
+    if len(first) < 2:
+        return 0.0
+    a, b = first - first.mean(axis=0), second - second.mean(axis=0)
+    scale = math.sqrt(float(np.square(a).sum()) * float(np.square(b).sum()))
+    return float((a * b).sum() / scale) if scale > 1e-6 else 0.0
+
+
+def align(first: Image, first_mask: Mask, second: Image, second_mask: Mask) -> Alignment:
+    """The similarity (scale, rotation, shift; never a mirror) that lays the first subject best over the second.
+
+    Starts from equal centre and size at several turns and from the ellipses of both masks, then climbs by
+    Nelder-Mead. Raises ValueError when a mask is empty.
+    """
+    a, b = _Patch.of(first, first_mask), _Patch.of(second, second_mask)
+    starts = sorted(_starts(a, b), key=lambda start: -_score(a, b, start)[0])
+    best, best_score = starts[0], -2.0
+    for start in starts[:2]:
+        found = minimize(
+            lambda p: -_score(a, b, p)[0],
+            start,
+            method="Nelder-Mead",
+            options={"maxfev": 160, "xatol": 1e-3, "fatol": 1e-4, "initial_simplex": _simplex(start)},
+        )
+        if -float(found.fun) > best_score:
+            best, best_score = np.asarray(found.x), -float(found.fun)
+    _, correlation, overlap = _score(a, b, best)
+    return Alignment(_full_size(a, b, best), correlation, overlap)
+
+
+def is_mirrored(matrix: Matrix) -> bool:
+    return bool(np.linalg.det(np.asarray(matrix, np.float64)[:2, :2]) < 0)
+
+
+@dataclass(slots=True)
+class _Patch:
+    """A subject shrunk to PATCH_PX. offset_px, scale: patch = (picture - offset) * scale."""
+
+    pixels: NDArray[np.float32]  # (P, P, 3), light blur
+    mask: Mask
+    offset_px: NDArray[np.float64]
+    scale: float
+    centre: NDArray[np.float64]
+    area_px: float
+    angle: float  # of the mask's long axis
+
+    @classmethod
+    def of(cls, image: Image, mask: Mask) -> "_Patch":
+        box = masks.box_of(mask)
+        if box is None:
+            raise ValueError("an empty mask has nothing to align")
+        x0, y0, x1, y1 = (int(side) for side in box)
+        scale = (PATCH_PX - 8) / max(x1 - x0, y1 - y0)
+        offset = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - PATCH_PX / 2 / scale
+        crop, crop_mask = image[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+        size = (max(round((x1 - x0) * scale), 1), max(round((y1 - y0) * scale), 1))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(crop, size, interpolation=method).astype(np.float32)
+        left, top = (PATCH_PX - size[0]) // 2, (PATCH_PX - size[1]) // 2
+        pixels = np.zeros((PATCH_PX, PATCH_PX, 3), np.float32)
+        inside = np.zeros((PATCH_PX, PATCH_PX), np.bool_)
+        pixels[top : top + size[1], left : left + size[0]] = small
+        inside[top : top + size[1], left : left + size[0]] = masks.resize(crop_mask, size[1], size[0])
+        if not inside.any():  # a sliver thinner than a pixel of the patch
+            inside[top : top + size[1], left : left + size[0]] = True
+        return cls(pixels, inside, offset, scale, *_ellipse(inside))
+
+
+def _ellipse(mask: Mask) -> tuple[NDArray[np.float64], float, float]:
+    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    area = moments["m00"]
+    centre = np.array([moments["m10"], moments["m01"]]) / area
+    angle = 0.5 * math.atan2(2 * moments["mu11"], moments["mu20"] - moments["mu02"])
+    return centre, area, angle
+
+
+def _starts(a: _Patch, b: _Patch) -> Iterator[NDArray[np.float64]]:
+    """Parameters: log scale, rotation, shift x, shift y (patch pixels, between the centres of the masks)."""
+    growth = 0.5 * math.log(b.area_px / a.area_px)
+    tilt = b.angle - a.angle
+    for turn in (0.0, -0.35, 0.35, tilt, tilt + math.pi):
+        yield np.array([growth, turn, 0.0, 0.0])
+
+
+def _simplex(start: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.vstack([start, start + np.diag([0.08, 0.12, 3.0, 3.0])])
+
+
+def _patch_matrix(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> Matrix:
+    growth, turn, dx, dy = parameters
+    linear = math.exp(growth) * np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    return np.column_stack([linear, b.centre + np.array([dx, dy]) - linear @ a.centre])
+
+
+def _score(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> tuple[float, float, float]:
+    """(objective, ncc over the common pixels, overlap). Too little overlap is worth less than any correlation."""
+    if abs(parameters[0]) > 1.5:
+        return -2.0, 0.0, 0.0
+    matrix = _patch_matrix(a, b, parameters)
+    size = (PATCH_PX, PATCH_PX)
+    moved_mask = cv2.warpAffine(a.mask.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
+    common = moved_mask & b.mask
+    covered = np.count_nonzero(common) / max(min(b.area_px, float(a.area_px) * math.exp(2 * parameters[0])), 1.0)
+    if covered < MIN_OVERLAP:
+        return covered - 2.0, 0.0, covered
+    moved = cv2.warpAffine(a.pixels, matrix, size, flags=cv2.INTER_LINEAR)
+    correlation = ncc(moved[common], b.pixels[common])
+    return correlation, correlation, min(covered, 1.0)
+
+
+def _full_size(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> Matrix:
+    """Patch transform -> picture transform: undo b's shrinking after a's shrinking and the patch transform."""
+    matrix = _patch_matrix(a, b, parameters)
+    linear = matrix[:, :2] * (a.scale / b.scale)
+    shift = (matrix[:, 2] - matrix[:, :2] @ (a.offset_px * a.scale)) / b.scale + b.offset_px
+    return np.column_stack([linear, shift])
+
+
+def features(image: Image, usable: Mask) -> Features:
+    """SIFT features (Lowe 2004) where `usable` is True, found on a copy of at most FEATURES_SIDE_PX."""
+    scale = min(FEATURES_SIDE_PX / max(image.shape[:2]), 1.0)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    area = usable.astype(np.uint8)
+    if scale < 1:
+        gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        area = cv2.resize(area, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_NEAREST)
+    keypoints, descriptors = cv2.SIFT.create(nfeatures=MAX_FEATURES).detectAndCompute(gray, area)
+    if descriptors is None:
+        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    return Features(np.array([point.pt for point in keypoints], np.float32) / scale, descriptors)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How two feature sets agree. num_features: of the smaller set; matrix: similarity first -> second, if any."""
+
+    num_inliers: int
+    num_features: int
+    matrix: Matrix | None
+
+    @property
+    def share(self) -> float:
+        """Inliers per feature of the smaller set, in [0, 1]; 0 when fewer than MIN_INLIERS agree."""
+        return min(self.num_inliers / max(self.num_features, 1), 1.0) if self.num_inliers >= MIN_INLIERS else 0.0
+
+
+def agreement(first: Features, second: Features) -> Agreement:
+    """Ratio-tested mutual matches that follow one similarity transform (RANSAC)."""
+    smaller = min(len(first.points), len(second.points))
+    if smaller < MIN_INLIERS:
+        return Agreement(0, smaller, None)
+    matcher = cv2.BFMatcher(cv2.NORM_L2)
+    good = [
+        best
+        for best, other in (found for found in matcher.knnMatch(first.descriptors, second.descriptors, k=2))
+        if best.distance < RATIO_TEST * other.distance
+    ]
+    if len(good) < MIN_INLIERS:
+        return Agreement(0, smaller, None)
+    source = first.points[[match.queryIdx for match in good]]
+    target = second.points[[match.trainIdx for match in good]]
+    matrix, inliers = cv2.estimateAffinePartial2D(source, target, ransacReprojThreshold=4.0)
+    if matrix is None:
+        return Agreement(0, smaller, None)
+    # Repeated texture sends many features to one place: only distinct targets count.
+    distinct = {tuple(point) for point in np.round(target[inliers.ravel() > 0]).tolist()}
+    return Agreement(len(distinct), smaller, np.asarray(matrix, np.float64))
+
+
+def found_blocks(first: Image, first_usable: Mask, second: Image) -> float:
+    """Share in [0, 1] of the textured blocks of one background found, unturned, anywhere in the second picture.
+
+    Catches leaked backgrounds too soft for features. 0 when no block has texture.
+    """
+    small, other = _shrink(first, 192), _shrink(second, 192)
+    usable = masks.resize(first_usable, *small.shape[:2])
+    rows = np.linspace(0, small.shape[0], 5).astype(int)
+    columns = np.linspace(0, small.shape[1], 7).astype(int)
+    num_blocks = num_found = 0
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            block = small[top:bottom, left:right]
+            if usable[top:bottom, left:right].mean() < 0.98 or _texture(block) < 6.0:
+                continue
+            num_blocks += 1
+            if block.shape[0] <= other.shape[0] and block.shape[1] <= other.shape[1]:
+                num_found += bool(cv2.matchTemplate(other, block, cv2.TM_CCOEFF_NORMED).max() > 0.92)
+    return num_found / num_blocks if num_blocks else 0.0
+
+
+def _texture(block: NDArray[np.float32]) -> float:
+    """Standard deviation of what is left after the best plane: a gradient of the sky is no texture."""
+    rows, columns = np.mgrid[: block.shape[0], : block.shape[1]].reshape(2, -1)
+    design = np.column_stack([rows, columns, np.ones_like(rows)]).astype(np.float32)
+    values = block.reshape(-1)
+    solution = np.linalg.lstsq(design, values, rcond=None)[0]
+    return float((values - design @ solution).std())
+
+
+def _shrink(image: Image, side_px: int) -> NDArray[np.float32]:
+    scale = min(side_px / max(image.shape[:2]), 1.0)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)

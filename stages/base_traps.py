@@ -1,0 +1,128 @@
+"""What would make a manipulation base harmful to train on, measured: is the subject, or a trace of it, still there?"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.sample import Base, Draft
+from schemas.video import Image, Mask
+from stages import masks, search
+from stages.traps import Embed, different_share
+
+CANDIDATES = 3  # places of the base that the embedder judges per removed subject
+
+
+def removed(draft: Draft, base: Base) -> list[int]:
+    """Numbers of the references whose subject stood in the box; at least the one with most of itself in it."""
+    inside = masks.mask_of(base.box, base.image.shape[0], base.image.shape[1])
+    shares = [np.count_nonzero(mask & inside) / max(masks.area_px(mask), 1) for mask in draft.output_masks]
+    return [number for number, share in enumerate(shares) if share > 0.5] or [int(np.argmax(shares))]
+
+
+def copies_and_identity(draft: Draft, base: Base, embed: Embed) -> tuple[float, float]:
+    """(best correlation, best similarity) of anything in the whole base with a removed subject.
+
+    Every place that correlates best at some scale, and the box itself, is shown to the embedder. Other subjects that
+    are known to stand elsewhere in the scene are no trace of this one and are not looked at.
+    """
+    numbers = removed(draft, base)
+    bystanders = _bystanders(draft, numbers)
+    correlation, similarity = -1.0, -1.0
+    for number in numbers:
+        subject = draft.output_masks[number]
+        places = search.sightings(draft.output, subject, base.image, bystanders)[:CANDIDATES]
+        correlation = max([correlation, *(place.ncc for place in places)])
+        shapes = [subject, *(place.mask for place in places if place.mask.any())]
+        vectors = embed([(draft.output, subject), *((base.image, shape) for shape in shapes)])
+        similarity = max([similarity, *(float(value) for value in vectors[1:] @ vectors[0])])
+    return correlation, similarity
+
+
+def _bystanders(draft: Draft, numbers: list[int]) -> Mask | None:
+    """Where other subjects of the scene stand; None when there are none."""
+    own = [draft.output_masks[number] for number in numbers]
+    everyone = [*draft.output_masks, *draft.scene_masks]
+    others = [mask for mask in everyone if all(masks.iou(mask, subject) < 0.5 for subject in own)]
+    if not others:
+        return None
+    union = np.any(others, axis=0)
+    return np.asarray(union & ~np.any(own, axis=0), np.bool_)
+
+
+def silhouette(draft: Draft, base: Base) -> float:
+    """Correlation, along the outline of the removed subject, of the brightness steps across it in base and output.
+
+    Near 0 when the box was really regenerated; near 1 when a rim or a ghost of the subject still draws its outline.
+    """
+    scores = [0.0]
+    for number in removed(draft, base):
+        before, after = (_steps(image, draft.output_masks[number]) for image in (draft.output, base.image))
+        scale = float(np.sqrt(np.square(before).sum() * np.square(after).sum()))
+        # The quieter the base is along the outline, the less its agreement means.
+        strength = min(float(np.abs(after).mean()) / max(float(np.abs(before).mean()), 1e-6), 1.0)
+        if scale > 1e-6:
+            scores.append(float((before * after).sum() / scale) * strength)
+    return max(scores)
+
+
+def _steps(image: Image, mask: Mask) -> NDArray[np.float64]:
+    """Signed derivative of the three channels across the mask's outline, at outline pixels away from the frame."""
+    signed = masks_distance(mask)
+    band = (np.abs(signed) <= 2.0) & _inner(mask.shape)
+    normal_x, normal_y = (cv2.Sobel(signed, cv2.CV_32F, dx, dy) for dx, dy in ((1, 0), (0, 1)))
+    smooth = cv2.GaussianBlur(image, (5, 5), 0).astype(np.float32)
+    along_x, along_y = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy) for dx, dy in ((1, 0), (0, 1)))
+    across = along_x * normal_x[..., None] + along_y * normal_y[..., None]
+    return np.asarray(across[band], np.float64)
+
+
+def masks_distance(mask: Mask) -> NDArray[np.float32]:
+    """Signed distance to the outline in pixels, positive inside."""
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(inside - outside, np.float32)
+
+
+def _inner(shape: tuple[int, ...]) -> Mask:
+    inner: Mask = np.zeros(shape[:2], np.bool_)
+    inner[4:-4, 4:-4] = True
+    return inner
+
+
+def untouched_share(draft: Draft, base: Base) -> float:
+    """Share of the removed subjects' pixels that the base still has exactly as the output; 0 when all are new."""
+    return max(different_complement(base.image, draft.output, draft.output_masks[n]) for n in removed(draft, base))
+
+
+def different_complement(first: Image, second: Image, where: Mask) -> float:
+    return 1.0 - different_share(first, second, where) if first.shape == second.shape else 0.0
+
+
+def seam(draft: Draft, base: Base) -> float:
+    """Share of the box's border where the base has a step that the output has not, in [0, 1].
+
+    A shadow or reflection that leaves the box is cut there, and a badly blended filling ends there. Sides on the frame
+    border are not looked at.
+    """
+    x0, y0, x1, y1 = (round(side) for side in base.box)
+    height, width = base.image.shape[:2]
+    before, after = (cv2.GaussianBlur(image, (3, 3), 0).astype(np.float32) for image in (draft.output, base.image))
+    steps = []
+    for position, at_border in ((x0, x0 <= 1), (x1, x1 >= width - 1)):
+        if not at_border:
+            steps.append(_extra_step(before[y0:y1], after[y0:y1], position, 1))
+    for position, at_border in ((y0, y0 <= 1), (y1, y1 >= height - 1)):
+        if not at_border:
+            steps.append(_extra_step(before[:, x0:x1], after[:, x0:x1], position, 0))
+    joined = np.concatenate(steps) if steps else np.zeros(1)
+    return float((joined > 24.0).mean())
+
+
+def _extra_step(
+    before: NDArray[np.float32], after: NDArray[np.float32], position: int, axis: int
+) -> NDArray[np.float32]:
+    """How much larger the step over the border is than it was, per border pixel; worst channel."""
+    near, far = position - 2, position + 1
+    step_before = np.abs(np.take(before, near, axis) - np.take(before, far, axis)).max(axis=-1)
+    step_after = np.abs(np.take(after, near, axis) - np.take(after, far, axis)).max(axis=-1)
+    return np.asarray(step_after - step_before, np.float32)
