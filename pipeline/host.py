@@ -9,7 +9,7 @@ import ray
 
 from pipeline.ledger import Ledger
 from pipeline.planner import Planner
-from pipeline.reconcile import reconcile, remove_missing
+from pipeline.reconcile import reconcile, record_dead_sources, remove_missing
 from pipeline.settings import Settings
 from pipeline.writer import ShardWriter
 from schemas.errors import RecastError, UserError
@@ -28,7 +28,7 @@ class LedgerHost:
     def __init__(self, out: str, settings: Settings, run_id: str, listing: str, driver_pid: int) -> None:
         self._settings = settings
         self._fatal: BaseException | None = None
-        self._ledger = _take_over(Path(out), settings, run_id)
+        self._ledger = _take_over(Path(out), settings, run_id, driver_pid)
         self._planner = Planner(self._ledger.tables, settings, Path(listing))
         self._listing = f"read_parquet('{listing}')"
         self._waves: Any = None
@@ -74,7 +74,11 @@ class LedgerHost:
         return remove_missing(self._ledger, self._listing)
 
     def reconcile(self) -> dict[str, int]:
-        return self._guarded(lambda: reconcile(self._ledger, self._settings))
+        def everything() -> dict[str, int]:
+            record_dead_sources(self._ledger, self._listing)
+            return reconcile(self._ledger, self._settings)
+
+        return self._guarded(everything)
 
     def close_wave(self) -> None:
         self._guarded(lambda: self._ledger.record("wave_closed", self._generation, {}))
@@ -144,12 +148,12 @@ class WriterHost:
         self._writer.seal()
 
 
-def _take_over(out: Path, settings: Settings, run_id: str) -> Ledger:
+def _take_over(out: Path, settings: Settings, run_id: str, driver_pid: int) -> Ledger:
     """Take the output over. A run that was killed a moment ago may still be dying: its lock is waited for."""
     deadline = time.monotonic() + TAKEOVER_SECONDS
     while True:
         try:
-            return Ledger(out, settings.config.engine, run_id)
+            return Ledger(out, settings.config.engine, run_id, driver_pid=driver_pid)
         except UserError as error:
             if time.monotonic() > deadline or not _dying(error):
                 raise

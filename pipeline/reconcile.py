@@ -15,6 +15,8 @@ from schemas.reasons import Reason
 from schemas.video import Shot
 from stages import curation
 
+Row = dict[str, Any]
+
 CASCADED = (str(Reason.PARENT_REJECTED), str(Reason.PARENT_REPLACED))
 _PAGE = 5000
 
@@ -31,6 +33,16 @@ def reconcile(ledger: Ledger, settings: Settings) -> dict[str, int]:
         "cascaded_samples": _cascade(ledger, "samples", "pairs", "pair_key"),
     }
     return {kind: count for kind, count in changed.items() if count}
+
+
+def record_dead_sources(ledger: Ledger, listing: str) -> int:
+    """A source whose curation ended as a dead letter has no row of its own making: it gets one that says why."""
+    rows = ledger.tables.query(
+        f"""select l.key, l.uri, l.stamp, r.reason, r.message from {listing} l join rejects r on r.row_key = l.key
+            where r."table" = 'sources' and not exists (
+                select 1 from sources s where s.key = l.key and s.stamp = l.stamp and s.status = 'failed')"""
+    ).to_pylist()
+    return _put(ledger, "sources", rows, lambda row: {"status": "failed"})
 
 
 def remove_missing(ledger: Ledger, listing: str) -> int:
@@ -57,7 +69,7 @@ def _exact_duplicates(ledger: Ledger) -> int:
     for row in rows:
         row.pop("owner_uri")
 
-    def decided(row: dict[str, Any]) -> dict[str, Any]:
+    def decided(row: Row) -> Row:
         if owners[row["key"]] == row["key"]:
             return {"status": "ok", "reason": None, "duplicate_of": None}
         return {
@@ -92,7 +104,7 @@ def _decide(ledger: Ledger, settings: Settings) -> int:
         f"select * from clips where status <> 'removed' and decision is distinct from '{wanted}' order by key"
     ).to_pylist()
 
-    def decided(row: dict[str, Any]) -> dict[str, Any]:
+    def decided(row: Row) -> Row:
         shot = Shot(row["start_frame"], row["end_frame"], row["start_seconds"], row["end_seconds"])
         reason = curation.decide(dict(row["scores"]), shot, row["width"], row["height"], thresholds)
         return {"status": "rejected" if reason else "ok", "reason": str(reason) if reason else None, "decision": wanted}
@@ -137,7 +149,7 @@ def _changed_duplicates(clips: dict[str, dict[str, Any]], duplicates: set[str]) 
     return [row for key, row in sorted(clips.items()) if (row["reason"] == code) != (key in duplicates)]
 
 
-def _toggle(row: dict[str, Any]) -> dict[str, Any]:
+def _toggle(row: Row) -> Row:
     if row["reason"] == str(Reason.NEAR_DUPLICATE):
         return {"status": "ok", "reason": None}
     return {"status": "rejected", "reason": str(Reason.NEAR_DUPLICATE)}
@@ -165,7 +177,7 @@ def _cascade(ledger: Ledger, table: str, parents: str, column: str) -> int:
     ).to_pylist()
     parent = {row["key"]: row.pop("parent_status") for row in rows}
 
-    def decided(row: dict[str, Any]) -> dict[str, Any]:
+    def decided(row: Row) -> Row:
         if parent[row["key"]] == "ok":
             return {"status": "ok", "reason": None}
         replaced = parent[row["key"]] in (None, "removed")

@@ -1,5 +1,6 @@
 """One run: Ray, the ledger and writer actors, and the loop that watches a phase until it ends or is told to stop."""
 
+import os
 import signal
 import tempfile
 import time
@@ -43,7 +44,9 @@ class Run:
         self._signal: str | None = None
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         own = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here}
-        self.ledger: Any = ray.remote(LedgerHost).options(**own).remote(str(out), settings, self.run_id, str(listing))
+        self.ledger: Any = ray.remote(LedgerHost).options(**own).remote(
+            str(out), settings, self.run_id, str(listing), os.getpid()
+        )
         epoch = ask(self.ledger.ready.remote())
         writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         names = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]

@@ -1,0 +1,43 @@
+# Everything a fresh machine with python3 (3.11 or newer) needs: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VIDEOS ?=
+OUT ?= demo/dataset
+
+.PHONY: demo test check lint clean
+
+# The environment is complete when the stamp is newer than what defines it.
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# make demo: clips made from photographs; make demo VIDEOS=folder: your own videos.
+demo: $(VENV)/.core
+ifeq ($(strip $(VIDEOS)),)
+	$(BIN)/python -m pipeline.demo demo/videos
+	$(BIN)/recast build demo/videos --out $(OUT)
+else
+	$(BIN)/recast build "$(VIDEOS)" --out $(OUT)
+endif
+	$(BIN)/recast check $(OUT)
+	$(BIN)/recast report $(OUT)
+	@echo
+	@echo "The dataset is in $(OUT): open $(OUT)/report/index.html, or try"
+	@echo "  $(BIN)/recast status $(OUT)"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

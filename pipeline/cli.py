@@ -1,0 +1,150 @@
+"""The command line: parse, call, print. Results on stdout, progress on stderr.
+
+Exit 0 done, 1 finished with failures over the configured bound or a failed check, 2 the user's mistake (one line),
+130 interrupted.
+"""
+
+import json
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.failures import Failure, run_guarded
+from pipeline.progress import Progress
+
+app = typer.Typer(
+    name="recast",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Turn videos into a subject-driven image dataset.",
+)
+_out = Console(soft_wrap=True)
+_err = Console(stderr=True, soft_wrap=True)
+
+Out = Annotated[Path, typer.Argument(help="The output folder of a build.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"recast {version('recast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def recast(
+    show_version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Turn videos into a subject-driven image dataset."""
+
+
+@app.command()
+def build(
+    sources: Annotated[list[str], typer.Argument(help="Videos: files, folders, globs, a .txt list, a Parquet.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the dataset is, or will be.")],
+    profile: Annotated[str | None, typer.Option(help="Shipped profile or .toml. [default: as before, or embedded]")] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="section.name=value, as often as needed.")] = None,
+    category: Annotated[str | None, typer.Option(help="What to call every subject that nothing else names.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N sources, by key.")] = None,
+    max_hours: Annotated[float | None, typer.Option(min=0, help="Stop, with everything committed, after this.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Remove what came from sources that are no longer given.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to a --sync that removes more than 10 %.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a dataset from videos; on an existing OUT, go on with it or bring it up to date."""
+    from pipeline.build import Options
+    from pipeline.build import build as run_build
+    from pipeline.settings import resolve
+    from pipeline.status import show, status
+
+    chosen = list(assignments or [])
+    if category is not None:
+        chosen.append(f"mining.category={json.dumps(category)}")
+    settings = resolve(out, profile, chosen)
+    options = Options(limit, max_hours, sync, yes)
+    with Progress(_err) as progress:
+        outcome = run_build(sources, out, settings, options, progress.show, progress.say)
+    found = {**status(out), "seconds": outcome.seconds, "this_run": outcome.counts, "changed": outcome.changed}
+    if as_json:
+        _print_json(found)
+    else:
+        show(found, _out)
+        _out.print(f"took {outcome.seconds['total']:.0f} s", highlight=False)
+    if outcome.stopped in ("SIGINT", "SIGTERM"):
+        raise typer.Exit(130)
+    _check_failures(outcome.counts, settings.config.engine.max_failed_share)
+
+
+def _check_failures(counts: dict[str, Any], bound: float) -> None:
+    outcomes = [phase.get("outcomes", {}) for phase in counts.values()]
+    failed = sum(found.get(kind, 0) for found in outcomes for kind in ("failed", "poison"))
+    units = sum(sum(found.values()) for found in outcomes)
+    if failed > bound * units:
+        raise Failure(f"{failed} of {units} units failed; recast status shows where, the rejects table has each message")
+
+
+@app.command()
+def status(out: Out, as_json: AsJson = False) -> None:
+    """What is done, what was dropped and why, and the latest runs."""
+    from pipeline.status import show
+    from pipeline.status import status as read
+
+    found = read(out)
+    if as_json:
+        _print_json(found)
+    else:
+        show(found, _out)
+
+
+@app.command()
+def check(out: Out, as_json: AsJson = False) -> None:
+    """Every sample row against its bytes; exit 1 on any mismatch."""
+    from pipeline.check import check as run_check
+
+    problems = run_check(out)
+    if as_json:
+        _print_json([problem.as_dict() for problem in problems])
+    for problem in [] if as_json else problems:
+        _out.print(str(problem), highlight=False, markup=False)
+    wrong = [problem for problem in problems if problem.is_error]
+    if wrong:
+        raise Failure(f"{len(wrong)} problems in {out}")
+    if not as_json:
+        _out.print(f"{out}: every row matches its bytes", highlight=False)
+
+
+@app.command()
+def retry(out: Out) -> None:
+    """Give dead letters another chance: the next build takes them up."""
+    from pipeline.retry import retry as run_retry
+    from pipeline.settings import resolve
+
+    count = run_retry(out, resolve(out, None, []), f"retry-{time.time_ns():x}")
+    _out.print(f"{count} dead letters are pending again; run recast build to take them up", highlight=False)
+
+
+@app.command()
+def compact(
+    out: Out,
+    grace_hours: Annotated[float, typer.Option(min=0, help="Keep unreferenced shards younger than this.")] = 24.0,
+) -> None:
+    """Rewrite the shards sorted by key, byte-identical for equal datasets, and delete what nothing refers to."""
+    from pipeline.compact import compact as run_compact
+
+    report = run_compact(out, grace_seconds=grace_hours * 3600)
+    _out.print(str(report), highlight=False, markup=False)
+
+
+def _print_json(found: Any) -> None:
+    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def main() -> None:
+    """Entry point of the `recast` command."""
+    sys.exit(run_guarded(app, _err))

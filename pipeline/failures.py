@@ -1,0 +1,45 @@
+"""How errors leave the process: a line for the user's mistakes, exit codes, and a traceback only for bugs."""
+
+import os
+import sys
+from typing import Any
+
+import click
+import typer
+from rich.console import Console
+
+from schemas.errors import Fenced, UserError
+
+
+class Failure(Exception):
+    """The work ended, but not well: exit 1 with this line."""
+
+
+def run_guarded(app: typer.Typer, console: Console) -> int:
+    """Run the app; returns the exit code of its outcome."""
+    try:
+        result = app(standalone_mode=False)
+        return int(result or 0)
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.UsageError as mistake:
+        return _line(console, _with_usage(mistake), 2)
+    except UserError as mistake:
+        return _line(console, str(mistake), 2)
+    except (Failure, Fenced) as failure:
+        return _line(console, str(failure), 1)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _line(console, "interrupted", 130)
+    except BrokenPipeError:  # the reader of stdout left, e.g. `recast status OUT | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _line(console: Console, text: str, code: int) -> int:
+    console.print("recast: " + " ".join(text.split()), highlight=False, markup=False, style="red" if code == 2 else None)
+    return code
+
+
+def _with_usage(mistake: click.UsageError) -> Any:
+    command = f" (see {mistake.ctx.command_path} --help)" if mistake.ctx is not None else ""
+    return mistake.format_message() + command
