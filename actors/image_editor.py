@@ -20,6 +20,9 @@ MAX_ENLARGEMENT = (2.5, 2.5, 6.0)  # of a donor's background, per rung; the last
 DEFOCUS = (0.0015, 0.004, 0.012)  # sigma of the background's blur per rung, of the canvas' long side
 COLOUR_STRENGTH = 0.3
 SHADOW_STRENGTH = 0.45
+UNKNOWN_SUBJECT_MALUS = 1.0
+"""A donor nobody segmented may show a subject anywhere: taken only when no other fits."""
+
 DONOR_MARGIN = 0.03  # around a donor's subject, of the donor's long side: its shadow and soft edge
 MAX_SUBJECT_ENLARGEMENT = 2.0
 MIN_REPLACEMENT_HEIGHT = 0.45  # of the old subject's height
@@ -63,10 +66,9 @@ def _outpaint(request: FillRequest) -> Filled:
     background = compositing.crop_to(donor.image, window, width, height)
     sigma = DEFOCUS[request.rung] * max(height, width)
     background = np.asarray(cv2.GaussianBlur(background, (0, 0), sigma), dtype=np.uint8)
-    everything = np.ones_like(subject)
-    own = compositing.mean_colour(background, everything)
-    wanted = compositing.mean_colour(request.image, subject)
-    background = compositing.match_colour(background, own, wanted, COLOUR_STRENGTH)
+    # Brightness only: a red subject does not stand in red light.
+    own, wanted = background.mean(), compositing.mean_colour(request.image, subject).mean()
+    background = compositing.match_colour(background, np.full(3, own), np.full(3, wanted), COLOUR_STRENGTH)
     background = compositing.contact_shadow(background, subject, SHADOW_STRENGTH)
     return Filled(compositing.soften_edge(background, request.image, subject), donor.origin)
 
@@ -86,7 +88,7 @@ def _background(request: FillRequest, rng: np.random.Generator) -> tuple[Donor, 
         enlargement = height / (window[3] - window[1])
         if enlargement > MAX_ENLARGEMENT[request.rung]:
             continue
-        score = luck - max(enlargement - 1, 0) * 0.5
+        score = luck - max(enlargement - 1, 0) * 0.5 - (UNKNOWN_SUBJECT_MALUS if donor.mask is None else 0.0)
         if best is None or score > best[0]:
             best = (score, donor, window)
     if best is None:

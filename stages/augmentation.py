@@ -28,6 +28,8 @@ MAX_ENLARGEMENT = 1.6  # of source pixels: beyond it the subject is visibly soft
 MIN_SUBJECT_PX = 40  # short side of the placed subject
 GROUND_RANGE = (0.80, 0.95)  # where the subject's lower edge stands, of the canvas height
 CENTRE_RANGE = (0.32, 0.68)  # where the subject's centre stands, of the canvas width
+CONTOUR_SIGMA_PX = 0.8  # smooths the mask's pixel steps before they are enlarged
+CONTOUR_LEVEL = 0.7  # above one half: inside the mask, away from what surrounds it
 CALM = (1.0, 0.5, 0.25)  # how much of rotation and perspective each rung keeps
 
 
@@ -87,8 +89,9 @@ def warp_subject(image: Image, mask: Mask, placement: Placement) -> tuple[Image,
     """The one resampling of the subject: canvas-sized pixels, and where they are the subject's and nothing else's."""
     size = (placement.width_px, placement.height_px)
     pixels = warp_image(image, placement.warp, size)
-    coverage = cv2.warpPerspective(mask.astype(np.uint8) * 255, placement.warp, size, flags=cv2.INTER_LINEAR)
-    return pixels, np.asarray(coverage >= 250, dtype=np.bool_)
+    smooth = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), CONTOUR_SIGMA_PX)
+    coverage = cv2.warpPerspective(smooth, placement.warp, size, flags=cv2.INTER_LINEAR)
+    return pixels, np.asarray(coverage >= CONTOUR_LEVEL, dtype=np.bool_)
 
 
 def warp_image(image: Image, warp: Warp, size: tuple[int, int]) -> Image:

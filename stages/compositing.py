@@ -15,7 +15,7 @@ WINDOW_GRID = 8  # free windows are searched on a grid of this many pixels
 GAIN_RANGE = (0.7, 1.4)
 EDGE_SIGMA_PX = 0.9
 SEAM_SIGMA_PX = 6.0
-MAX_SEAM_STEP = 48.0
+MAX_SEAM_STEP = 28.0
 
 
 def free_window(taken: Mask | None, height_px: int, width_px: int, aspect: float) -> Box | None:

@@ -12,14 +12,19 @@ from schemas.subject import Box
 from schemas.video import Mask
 from stages import masks
 
-MIN_KEPT_SHARE = 0.4
-"""A subject that loses more than the rest to erosion is too thin to be cut out."""
+MIN_KEPT_SHARE = 0.87
+"""Erosion that takes more of the subject than the rest is made shallower: its area must survive verification."""
+
+SHALLOWER = (1.0, 0.6, 0.3, 0.0)
+"""Factors on the depth that are tried in turn; 0 is the one pixel that mixes subject and background."""
+
+THINNEST_KEPT_SHARE = 0.6
 
 MAX_DEPTH_OF_THICKNESS = 0.45
 """Legs, tails and handles keep a core: erosion never takes more than this share of the local half-thickness."""
 
-SPECK_SHARE = 0.004
-"""Parts of the mask smaller than this share of it are segmentation noise, not the subject."""
+SPECK_SHARE = 0.02
+"""Parts of the mask smaller than this share of it are segmentation noise, or would fly about without the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,13 @@ def cut_out(mask: Mask, erosion: float, seed: int) -> Cutout:
     of `mask`. Raises BadInput(SUBJECT_TOO_SMALL) when hardly anything of the subject is left.
     """
     solid = _without_specks(mask)
-    kept = _without_specks(erode_irregularly(solid, erosion, seed))
+    kept = solid
+    for factor in SHALLOWER if erosion > 0 else ():
+        kept = _without_specks(erode_irregularly(solid, max(factor * erosion, 1e-9), seed))
+        if masks.area_px(kept) >= MIN_KEPT_SHARE * masks.area_px(solid):
+            break
     box = masks.box_of(kept)
-    if box is None or masks.area_px(kept) < MIN_KEPT_SHARE * masks.area_px(solid):
+    if box is None or masks.area_px(kept) < THINNEST_KEPT_SHARE * masks.area_px(solid):
         raise BadInput(Reason.SUBJECT_TOO_SMALL, "the subject is too thin: erosion leaves too little of it")
     return Cutout(kept, box)
 
@@ -47,13 +56,13 @@ def cut_out(mask: Mask, erosion: float, seed: int) -> Cutout:
 def erode_irregularly(mask: Mask, erosion: float, seed: int) -> Mask:
     """Takes a varying depth off the boundary, so that no editor can learn to trust the exact silhouette.
 
-    The depth varies smoothly between a quarter and seven quarters of its mean along the boundary, and is at least one
-    pixel: boundary pixels mix subject and background. The frame border is no boundary.
+    The depth varies smoothly between a quarter and seven quarters of its mean along the boundary, and is at least the
+    one pixel that mixes subject and background. The frame border is no boundary.
     """
     if erosion <= 0 or not mask.any():
         return mask.copy()
     radius_px = float(np.sqrt(masks.area_px(mask) / np.pi))
-    mean_depth_px = max(erosion * radius_px, 1.0)
+    mean_depth_px = erosion * radius_px
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     depth = mean_depth_px * (0.25 + 1.5 * _smooth_noise(mask.shape, max(radius_px / 3, 4.0), seed))
     reach = 2 * round(mean_depth_px) + 1

@@ -1,4 +1,4 @@
-"""Stage iii, generation: one reference image per subject of frame A; the output is frame B (OpenSubject, third stage)."""
+"""Stage iii, generation: one reference image per subject of frame A; the output is frame B (OpenSubject, stage 3)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A sample's bytes: lossless PNG members in a fixed order, KEY.json last. They depend on draft and words alone."""
 
+import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -15,42 +15,20 @@ from stages import masks
 VERSION = 1
 PNG_COMPRESSION = 3
 
-PROVENANCE = (
-    "content_hash",
-    "pair_key",
-    "clip_key",
-    "clip_key_b",
-    "frame_a",
-    "frame_b",
-    "seconds_a",
-    "seconds_b",
-    "profile",
-)
-"""Facts that say where the pixels come from."""
+PROVENANCE = "provenance"
+"""The one fact that is not about what can be seen: content hashes and frame numbers the pixels come from."""
 
 FORBIDDEN_FACTS = frozenset({"uri", "source_uri", "path", "shard", "run_id", "created_at", "host"})
 """What would make a member's bytes depend on when, where or how often it was made."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSample:
-    """What stored members hold. masks[i]: the subject in reference i; output_masks[i]: the same one in the output."""
-
-    key: str
-    record: dict[str, Any]  # KEY.json
-    inputs: list[Image]
-    output: Image
-    masks: list[Mask]
-    output_masks: list[Mask]
-
-
 def encode_members(draft: Draft, captions: Captions, facts: dict[str, Any]) -> dict[str, bytes]:
     """File name -> bytes: inputs, output, masks, output masks (8-bit, 0 or 255), KEY.json last.
 
-    facts: JSON values. Those named in PROVENANCE are stored as such, the others as facts; raises ValueError for those
-    in FORBIDDEN_FACTS, and for facts JSON cannot hold.
+    facts: JSON values, PROVENANCE among them. Raises ValueError for those in FORBIDDEN_FACTS and for what JSON cannot
+    hold.
     """
-    forbidden = FORBIDDEN_FACTS & facts.keys()
+    forbidden = FORBIDDEN_FACTS & (facts.keys() | facts.get(PROVENANCE, {}).keys())
     if forbidden:
         raise ValueError(f"facts a member must not depend on: {', '.join(sorted(forbidden))}")
     members = {f"{draft.key}.input_{index}.png": _png(image) for index, image in enumerate(draft.inputs)}
@@ -63,27 +41,54 @@ def encode_members(draft: Draft, captions: Captions, facts: dict[str, Any]) -> d
     return members
 
 
-def decode_members(members: dict[str, bytes]) -> StoredSample:
-    """Reads what `encode_members` wrote; member order does not matter.
+def decode_members(members: dict[str, bytes]) -> dict[str, Image]:
+    """The pictures of stored members by short name, in order: "input_0", ..., "output".
 
     Raises ValueError when a member is missing, surplus or damaged.
     """
+    key, record = _key_of(members), record_of(members)
+    pictures = [*_numbered("input", len(record["inputs"])), "output"]
+    expected = {f"{key}.{name}.png" for name in (*pictures, *_mask_names(record))} | {f"{key}.json"}
+    if expected != members.keys():
+        raise ValueError(f"missing or surplus members: {', '.join(sorted(expected ^ members.keys()))}")
+    return {name: _picture(members[f"{key}.{name}.png"]) for name in pictures}
+
+
+def decode_masks(members: dict[str, bytes]) -> dict[str, Mask]:
+    """The masks of stored members by short name: "mask_0" (subject in reference 0), ..., "output_mask_0", ..."""
+    key = _key_of(members)
+    return {name: _mask(members[f"{key}.{name}.png"]) for name in _mask_names(record_of(members))}
+
+
+def record_of(members: dict[str, bytes]) -> dict[str, Any]:
+    """What KEY.json says."""
+    record: dict[str, Any] = json.loads(members[f"{_key_of(members)}.json"])
+    return record
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def facts_of(text: str) -> dict[str, Any]:
+    """The measured facts of a `samples` row, without where the pixels come from."""
+    facts = json.loads(text)
+    return {name: value for name, value in facts.items() if name != PROVENANCE}
+
+
+def _key_of(members: dict[str, bytes]) -> str:
     names = [name for name in members if name.endswith(".json")]
     if len(names) != 1:
         raise ValueError(f"{len(names)} JSON members, expected one")
-    key = names[0].removesuffix(".json")
-    record = json.loads(members[names[0]])
-    num_references = record["num_references"]
-    pictures = [f"input_{index}" for index in range(len(record["inputs"]))] + ["output"]
-    greys = [f"{name}_{index}" for name in ("mask", "output_mask") for index in range(num_references)]
-    expected = {f"{key}.{name}.png" for name in (*pictures, *greys)} | {names[0]}
-    if expected != members.keys():
-        raise ValueError(f"missing or surplus members: {', '.join(sorted(expected ^ members.keys()))}")
-    images = [_picture(members[f"{key}.{name}.png"]) for name in pictures]
-    subject_masks = [_mask(members[f"{key}.{name}.png"]) for name in greys]
-    return StoredSample(
-        key, record, images[:-1], images[-1], subject_masks[:num_references], subject_masks[num_references:]
-    )
+    return names[0].removesuffix(".json")
+
+
+def _numbered(name: str, number: int) -> list[str]:
+    return [f"{name}_{index}" for index in range(number)]
+
+
+def _mask_names(record: dict[str, Any]) -> list[str]:
+    return [name for kind in ("mask", "output_mask") for name in _numbered(kind, record["num_references"])]
 
 
 def with_captions(record: bytes, captions: Captions) -> bytes:
@@ -112,8 +117,8 @@ def _record(draft: Draft, facts: dict[str, Any]) -> dict[str, Any]:
         "inputs": [{"index": index} | role for index, role in enumerate(roles)],
         "attempt": draft.attempt,
         "seed": draft.seed,
-        "provenance": {name: facts[name] for name in PROVENANCE if name in facts},
-        "facts": {name: value for name, value in facts.items() if name not in PROVENANCE},
+        PROVENANCE: facts.get(PROVENANCE, {}),
+        "facts": {name: value for name, value in facts.items() if name != PROVENANCE},
     }
 
 
