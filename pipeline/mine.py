@@ -1,0 +1,194 @@
+"""Stage ii, cross-frame subject mining and pairing: a clip in, its frame pairs out.
+
+footage -> categories per anchor -> consensus -> boxes -> masks -> crops verified -> embedded -> identities -> pairs
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+
+from actors.detector import Detector
+from actors.embedder import Embedder
+from actors.segmenter import Segmenter
+from actors.vlm import Vlm
+from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.keys import pair_key, seed_of
+from schemas.questions import CategoriesAnswer, CropAnswer, Question, Unusable
+from schemas.reasons import Reason
+from schemas.subject import Embedding, Pair, Track
+from schemas.video import Footage, Image, Mask
+from schemas.work import Phase, Result, Unit
+from stages import linking, masks, media, mining, pairing
+from stages.linking import Identity
+
+_CROP_MARGIN = 0.1
+_CATEGORIES = "Name the salient subjects of this picture as singular nouns: people, animals, vehicles, objects."
+_CROP = "Does this crop show one whole {category}, and is it the main thing in it?"
+
+
+class Roles(Protocol):
+    """What mining asks of a profile."""
+
+    vlm: Vlm
+    detector: Detector
+    segmenter: Segmenter
+    embedder: Embedder
+
+
+class MineClip:
+    """A clip in, one `pairs` row per chosen pair out. Payload: path, content_hash, source_uri, generation, start_frame,
+    end_frame, start_seconds, end_seconds, fps, content_box (or None), category ("" when nothing names it).
+
+    Raises BadInput: NO_SUBJECT, NO_PAIR, VLM_UNUSABLE, or what reading the frames raised.
+    """
+
+    def __init__(self, roles: Roles, config: Config) -> None:
+        self._roles = roles
+        self._config = config.mining
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, unit: Unit) -> Result:
+        self._seconds = {}
+        with self._timed("sample"):
+            footage, size = self._sample(unit.payload)
+        with self._timed("categories"):
+            categories = self._categories(unit, footage)
+        with self._timed("detect"):
+            detections = self._roles.detector.detect(footage, categories)
+        with self._timed("segment"):
+            tracks = self._roles.segmenter.segment(footage, detections)
+        with self._timed("verify"):
+            tracks = self._verify(unit, footage, tracks)
+        with self._timed("embed"):
+            embeddings = self._embed(footage, tracks)
+        with self._timed("link"):
+            identities = linking.link(tracks, embeddings, self._config.min_similarity)
+            lasting = [identity for identity in identities if len(identity.masks) > 1]
+        if not lasting:
+            raise BadInput(Reason.NO_SUBJECT)
+        with self._timed("pair"):
+            pairs = pairing.choose(pairing.candidates(footage, lasting, self._config), self._config)
+            if not pairs:
+                raise BadInput(Reason.NO_PAIR)
+            full = _uncropped(lasting, unit.payload["content_box"], size)
+            rows = [_row(unit, pairing.pair_of(_with(pair, full), footage)) for pair in pairs]
+        return Result(Phase.MINE, unit.key, unit.task, unit.attempt, rows={"pairs": rows}, seconds=self._seconds)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = perf_counter()
+        yield
+        self._seconds[name] = perf_counter() - start
+
+    def _sample(self, clip: dict[str, Any]) -> tuple[Footage, tuple[int, int]]:
+        """The footage inside the letterbox bars, and (height, width) of the full frame."""
+        start, end = clip["start_frame"], clip["end_frame"]
+        plan = mining.plan_frames(start, end, clip["fps"], self._config.anchors_per_clip)
+        seconds = mining.times(plan, start, clip["start_seconds"], end, clip["end_seconds"])
+        frames = media.read_frames(clip["path"], plan.indices, seconds)
+        height, width = frames[0].image.shape[:2]
+        return mining.footage_of(frames, plan, clip["content_box"]), (height, width)
+
+    def _categories(self, unit: Unit, footage: Footage) -> list[str]:
+        """What is in at least `min_anchor_share` of the anchors."""
+        facts = {"category": unit.payload["category"] or self._config.category}
+        questions = [
+            Question(CategoriesAnswer, _CATEGORIES, [footage.images[anchor]], facts, seed_of(unit.key, anchor, "name"))
+            for anchor in footage.anchors
+        ]
+        answers = self._roles.vlm.ask(questions)
+        usable = [each for each in answers if isinstance(each, CategoriesAnswer)]
+        if not usable:
+            messages = [each.message for each in answers if isinstance(each, Unusable)]
+            raise BadInput(Reason.VLM_UNUSABLE, messages[0] if messages else "")
+        named = [[name for names in each.categories for name in names] for each in usable]
+        categories = mining.consensus(named, self._config.min_anchor_share)
+        if not categories:
+            raise BadInput(Reason.NO_SUBJECT, "no category is named in enough frames")
+        return categories
+
+    def _verify(self, unit: Unit, footage: Footage, tracks: list[Track]) -> list[Track]:
+        """The tracks without the masks whose crop does not show their category."""
+        crops = [(number, position) for number, track in enumerate(tracks) for position in sorted(track.masks)]
+        questions = [self._question(unit, footage, tracks[number], position) for number, position in crops]
+        answers = self._roles.vlm.ask(questions) if questions else []
+        wrong: dict[int, set[int]] = {number: set() for number in range(len(tracks))}
+        for (number, position), answer in zip(crops, answers, strict=True):
+            if not (isinstance(answer, CropAnswer) and answer.shows):
+                wrong[number].add(position)
+        checked = [mining.without(track, wrong[number]) for number, track in enumerate(tracks)]
+        return [track for track in checked if track.masks]
+
+    def _question(self, unit: Unit, footage: Footage, track: Track, position: int) -> Question:
+        image, mask = footage.images[position], track.masks[position]
+        facts = {
+            "category": track.category,
+            "score": track.scores[position],
+            "min_score": self._config.min_mask_score,
+            "area_share": masks.area_px(mask) / mask.size,
+            "border_share": masks.border_share(mask),
+        }
+        seed = seed_of(unit.key, footage.indices[position], "crop")
+        return Question(CropAnswer, _CROP.format(category=track.category), [_crop(image, mask)], facts, seed)
+
+    def _embed(self, footage: Footage, tracks: list[Track]) -> list[dict[int, Embedding]]:
+        where = [(number, position) for number, track in enumerate(tracks) for position in sorted(track.masks)]
+        vectors = self._roles.embedder.embed([(footage.images[at], tracks[number].masks[at]) for number, at in where])
+        embeddings: list[dict[int, Embedding]] = [{} for _ in tracks]
+        for (number, position), vector in zip(where, vectors, strict=True):
+            embeddings[number][position] = vector
+        return embeddings
+
+
+def _crop(image: Image, mask: Mask) -> Image:
+    box = masks.box_of(mask)
+    if box is None:
+        return image
+    x0, y0, x1, y1 = (round(side) for side in masks.grow_box(box, _CROP_MARGIN, *mask.shape))
+    return np.ascontiguousarray(image[y0:y1, x0:x1])
+
+
+def _uncropped(identities: list[Identity], content_box: list[int] | None, size: tuple[int, int]) -> dict[str, Identity]:
+    """The identities by name, their masks in the full frame."""
+    return {
+        each.name: Identity(
+            each.name,
+            each.category,
+            {position: mining.place(mask, content_box, *size) for position, mask in each.masks.items()},
+            each.scores,
+            each.embeddings,
+        )
+        for each in identities
+    }
+
+
+def _with(candidate: pairing.Candidate, identities: dict[str, Identity]) -> pairing.Candidate:
+    return replace(candidate, identities=tuple(identities[each.name] for each in candidate.identities))
+
+
+def _row(unit: Unit, pair: Pair) -> dict[str, Any]:
+    """A row of `pairs`, less what the ledger fills in."""
+    boxes = [list(box) for subject in pair.subjects for box in (subject.box_a, subject.box_b)]
+    return {
+        "key": pair_key(unit.key, unit.key, pair.frame_a, pair.frame_b, boxes),
+        "clip_key": unit.key,
+        "clip_key_b": unit.key,
+        "content_hash": unit.payload["content_hash"],
+        "source_uri": unit.payload["source_uri"],
+        "generation": unit.payload["generation"],
+        "frame_a": pair.frame_a,
+        "frame_b": pair.frame_b,
+        "seconds_a": pair.seconds_a,
+        "seconds_b": pair.seconds_b,
+        "subjects": [_listed(asdict(subject)) for subject in pair.subjects],
+        "diversity": pair.diversity,
+    }
+
+
+def _listed(subject: dict[str, Any]) -> dict[str, Any]:
+    return {**subject, "box_a": list(subject["box_a"]), "box_b": list(subject["box_b"])}
