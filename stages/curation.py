@@ -205,6 +205,7 @@ def decide(
         (scores["still_share"] > thresholds.max_still_share, Reason.STATIC),
         (scores["sharpness"] < thresholds.min_sharpness, Reason.BLURRED),
         (scores["noise"] > thresholds.max_noise, Reason.NOISY),
+        (scores["chroma_noise"] > thresholds.max_chroma_noise, Reason.NOISY),
         (scores["blockiness"] > thresholds.max_blockiness, Reason.NOISY),
         (scores["text"] > thresholds.max_text, Reason.BURNT_IN_TEXT),
         (scores["quality"] < thresholds.min_quality, Reason.LOW_QUALITY),

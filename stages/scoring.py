@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -16,7 +15,6 @@ _MAX_BAR_DIFFERENCE = 0.04  # of the side, between opposite bars: what is off-ce
 _MIN_CONTENT_SHARE = 0.4  # of each side: less picture than that between bars is a dark shot, not a letterbox
 _CELL_PX = 8
 _EDGE_LEVEL = 60.0  # Sobel magnitude of an edge that a reader would see
-_GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 
 Luma = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -76,6 +74,7 @@ def score_shot(samples: Sequence[Sample], box: Box) -> dict[str, float]:
         "contrast": float(np.median(stack.std(axis=(1, 2)))) / 255,
         "sharpness": float(np.median([sharpness(gray) for gray in grays])),
         "noise": float(np.median([noise(sample.crop) for sample in samples])),
+        "chroma_noise": float(np.mean([chroma_noise(sample.small) for sample in samples])),
         "blockiness": float(np.median([blockiness(sample.crop) for sample in samples])),
         "motion": motion(stack),
         "text": burnt_in_text(stack),
@@ -99,6 +98,13 @@ def noise(luma: Luma) -> float:
         return 0.0
     blocks = cv2.resize(residual, (luma.shape[1] // 16, luma.shape[0] // 16), interpolation=cv2.INTER_AREA)
     return float(np.percentile(blocks, 10)) * float(np.sqrt(np.pi / 2)) / 6 / 255
+
+
+def chroma_noise(small: Image) -> float:
+    """Median distance of the chroma to its 5x5 median, 0..1; analysis size: colour speckle that no scene has."""
+    chroma = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.int16)
+    calm = np.dstack([cv2.medianBlur(np.ascontiguousarray(plane, np.uint8), 5) for plane in cv2.split(chroma)])
+    return float(np.median(np.linalg.norm(chroma - calm, axis=2))) / 255
 
 
 def blockiness(luma: Luma) -> float:
@@ -126,17 +132,19 @@ def _cell_means(gray: NDArray[np.float32]) -> NDArray[np.float32]:
 def burnt_in_text(stack: NDArray[np.float32]) -> float:
     """Share of the picture with edges that stay exactly where they are while what surrounds them changes.
 
-    An overlay is what keeps still in front of a moving picture; a caption in front of a still background is not
-    told from the background.
+    An overlay is what keeps still in front of a picture that moves: under a camera that stands, most edges keep still,
+    nothing can be told from them, and the score fades to 0.
     """
     if len(stack) < 3:
         return 0.0
     blurred = [cv2.GaussianBlur(gray, (3, 3), 0) for gray in stack]
-    edges = np.min([cv2.magnitude(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1)) for g in blurred], 0)
+    edges = np.stack([cv2.magnitude(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1)) for g in blurred])
+    lasting = edges.min(axis=0) > _EDGE_LEVEL
+    lasting_share = float(lasting.mean() / max(float((edges > _EDGE_LEVEL).mean()), 1e-6))
     spread = np.std(stack, axis=0)
     around = cv2.boxFilter(spread, -1, (25, 25))
-    fixed = (edges > _EDGE_LEVEL) & (spread < 0.5 * around) & (around > 12)
-    return float(fixed.mean())
+    fixed = lasting & (spread < 0.5 * around) & (around > 12)
+    return float(fixed.mean()) * min(1.0, max(0.0, (0.3 - lasting_share) / 0.1))
 
 
 def mean_change(before: Image, after: Image) -> float:
@@ -157,7 +165,3 @@ def perceptual_hash(picture: Image) -> str | None:
 def hash_distance(first: str, second: str) -> int:
     """Bits that differ, 0..64."""
     return (int(first, 16) ^ int(second, 16)).bit_count()
-
-
-def intervals(values: Sequence[float]) -> list[float]:
-    return [later - earlier for earlier, later in pairwise(values)]

@@ -1,0 +1,70 @@
+"""How much dearer is measuring than decoding?  python benchmarks/curation.py FOLDER... [--repeat N] [--workers N]
+
+Both sides read the same files, N times over, with a process pool of the same size and one decoder thread each:
+`decode` is PyAV's `container.decode` and nothing else; `measure` is stage i. `scenedetect` is PySceneDetect's own
+SceneManager with its AdaptiveDetector over the same files (its default downscaling), for comparison.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import av
+import cv2
+from scenedetect import AdaptiveDetector, SceneManager, open_video
+
+from actors.quality import MeasuredQuality
+from schemas.config import CurationConfig
+from stages.curation import measure
+
+SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".mpg")
+
+
+def decode_only(path: str) -> int:
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        return sum(1 for _ in container.decode(stream))
+
+
+def measure_all(path: str) -> int:
+    cv2.setNumThreads(1)
+    return measure(path, CurationConfig(), MeasuredQuality().score).num_frames
+
+
+def scenedetect_only(path: str) -> int:
+    cv2.setNumThreads(1)
+    manager = SceneManager()
+    manager.add_detector(AdaptiveDetector())
+    return int(manager.detect_scenes(open_video(path, backend="pyav", threading_mode="NONE")))
+
+
+def seconds_for(work: Callable[[str], int], files: list[str], workers: int) -> tuple[float, int]:
+    """Wall seconds and number of frames, without the start of the pool."""
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(work, files[:workers]))
+        start = time.perf_counter()
+        num_frames = sum(pool.map(work, files))
+        return time.perf_counter() - start, num_frames
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    arguments = parser.parse_args()
+    files = [str(path) for folder in arguments.folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    figures: dict[str, float] = {"files": len(files) * arguments.repeat, "workers": arguments.workers}
+    for name, work in (("decode", decode_only), ("measure", measure_all), ("scenedetect", scenedetect_only)):
+        seconds, num_frames = seconds_for(work, files * arguments.repeat, arguments.workers)
+        figures |= {"frames": num_frames, f"{name}_seconds": round(seconds, 2)}
+        figures[f"{name}_over_decode"] = round(seconds / figures["decode_seconds"], 3)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
