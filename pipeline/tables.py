@@ -91,17 +91,17 @@ class Snapshot:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """All rows of `sql`; each table is a view of its name."""
         with storage_errors(self.root):
-            return self._cursor().execute(sql, list(parameters)).to_arrow_table()
+            return self._cursor().sql(sql, params=list(parameters)).to_arrow_table()
 
     def query_batches(
         self, sql: str, rows_per_batch: int = 2048, parameters: Sequence[Any] = ()
     ) -> Iterator[pa.RecordBatch]:
         """The rows of `sql` as a stream over the versions current at the call; memory stays at about a batch."""
-        cursor = self._cursor().execute(sql, list(parameters))
+        relation = self._cursor().sql(sql, params=list(parameters))
 
         def batches() -> Iterator[pa.RecordBatch]:
             with storage_errors(self.root):
-                yield from cast(pa.RecordBatchReader, cursor.to_arrow_reader(rows_per_batch))
+                yield from cast(pa.RecordBatchReader, relation.to_arrow_reader(rows_per_batch))
 
         return batches()
 

@@ -1,0 +1,95 @@
+"""The commit protocol under every crash and mishap: the tables end up as those of an undisturbed run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections import deque
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ledger_fleet import MISHAPS, contents, live
+
+from pipeline import failpoints
+from pipeline.tables import read_tables
+from schemas.tables import TABLES
+
+HERE = Path(__file__).parent
+OF_COMPACTION = tuple(name for name in failpoints.NAMES if name.startswith("compact_"))
+IN_A_RUN = tuple(name for name in failpoints.NAMES if name not in OF_COMPACTION)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """An undisturbed run, and an output that an earlier fingerprint left behind."""
+    folder = tmp_path_factory.mktemp("outputs")
+    assert live(folder / "undisturbed", "run", "new", deque())
+    assert live(folder / "earlier", "run", "old", deque())
+    return folder
+
+
+def assert_same(out: Path, undisturbed: Path) -> None:
+    tables = read_tables(out)
+    assert contents(tables, "new") == contents(read_tables(undisturbed), "new")
+    for name in TABLES:
+        keys = [row["key"] for row in tables.rows(name)]
+        assert len(keys) == len(set(keys)), f"twice in {name}"
+    assert_bytes(out, [row for row in tables.rows("samples") if row["fingerprint"] == "new"])
+
+
+def assert_bytes(out: Path, samples: list[dict]) -> None:
+    for row in samples:
+        with tarfile.open(out / row["shard"]) as tar:
+            for name, digest in zip(row["members"], row["member_sha256"], strict=True):
+                assert sha256(tar.extractfile(name).read()).hexdigest() == digest
+
+
+def test_the_undisturbed_run_has_every_outcome(outputs):
+    found = contents(read_tables(outputs / "undisturbed"), "new")
+    outcomes = {row[5] for row in found["settled"]}
+    assert outcomes == {"'done'", "'rejected'", "'exhausted'", "'failed'", "'poison'"}
+    assert found["samples"]
+    assert any("'1'" in repr(row) or row[3] == "1" for row in found["samples"])  # one passed at its second attempt
+
+
+CRASHES = st.lists(st.tuples(st.sampled_from(IN_A_RUN), st.integers(1, 6)), max_size=4)
+
+
+@given(crashes=CRASHES, mishaps=st.lists(st.sampled_from(MISHAPS), max_size=60), from_earlier=st.booleans())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_crashes_and_mishaps_change_nothing(outputs, tmp_path_factory, crashes, mishaps, from_earlier):
+    out = tmp_path_factory.mktemp("crashed")
+    if from_earlier:
+        shutil.copytree(outputs / "earlier", out, dirs_exist_ok=True)
+    luck = deque(mishaps)
+    for number, (name, nth) in enumerate(crashes):
+        with failpoints.armed(name, nth):
+            live(out, f"life{number}", "new", luck)
+    assert live(out, "last", "new", luck)
+    assert_same(out, outputs / "undisturbed")
+    shutil.rmtree(out)
+
+
+def run_process(out: Path, failpoint: str = "") -> int:
+    script = (
+        "import sys; from collections import deque; from pathlib import Path; from ledger_fleet import live\n"
+        "live(Path(sys.argv[1]), sys.argv[2] or 'last', 'new', deque())"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{HERE.parent.parent}{os.pathsep}{HERE}"}
+    if failpoint:
+        environment["RECAST_FAILPOINT"] = failpoint
+    command = [sys.executable, "-c", script, str(out), failpoint]
+    return subprocess.run(command, env=environment, check=False, timeout=120).returncode
+
+
+@pytest.mark.parametrize("name", IN_A_RUN)
+def test_a_process_killed_at_a_failpoint_is_replaced_at_once(outputs, tmp_path, name):
+    nth = ":3" if name in ("takeover_between_epochs", "between_table_commits") else ""
+    assert run_process(tmp_path, name + nth) == -signal.SIGKILL
+    assert live(tmp_path, "last", "new", deque())
+    assert_same(tmp_path, outputs / "undisturbed")
