@@ -4,11 +4,14 @@ import os
 import sys
 from typing import Any
 
-import click
 import typer
 from rich.console import Console
 
 from schemas.errors import Fenced, UserError
+
+
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+"""Typer carries its own copy of click and does not export this class."""
 
 
 class Failure(Exception):
@@ -20,15 +23,15 @@ def run_guarded(app: typer.Typer, console: Console) -> int:
     try:
         result = app(standalone_mode=False)
         return int(result or 0)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return int(done.exit_code)
-    except click.UsageError as mistake:
+    except UsageError as mistake:
         return _line(console, _with_usage(mistake), 2)
     except UserError as mistake:
         return _line(console, str(mistake), 2)
     except (Failure, Fenced) as failure:
         return _line(console, str(failure), 1)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _line(console, "interrupted", 130)
     except BrokenPipeError:  # the reader of stdout left, e.g. `recast status OUT | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -40,6 +43,6 @@ def _line(console: Console, text: str, code: int) -> int:
     return code
 
 
-def _with_usage(mistake: click.UsageError) -> Any:
+def _with_usage(mistake: Any) -> Any:
     command = f" (see {mistake.ctx.command_path} --help)" if mistake.ctx is not None else ""
     return mistake.format_message() + command

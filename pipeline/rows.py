@@ -51,7 +51,9 @@ class Generation:
         self._add_children(unit, result, fingerprint, moment)
         owner = (unit.key, unit.task)
         if unit.phase is not Phase.CAPTION:  # its sample keeps the pair as parent and is replaced by key
-            self.replaced[CHILD_TABLE[unit.phase]].append(owner)
+            children = result.rows.get(CHILD_TABLE[unit.phase], [])
+            parents = {owner, *((row.get("parent_key", unit.key), unit.task) for row in children)}
+            self.replaced[CHILD_TABLE[unit.phase]].extend(sorted(parents))
         self.replaced["rejects"].append(owner)
         common: Row = {
             "parent_key": unit.key,

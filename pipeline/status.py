@@ -23,7 +23,8 @@ def status(out: Path) -> dict[str, Any]:
         "tasks": _pairs(tables, "select task, count(*) from samples where status = 'ok' group by 1 order by 1"),
         "attempts": _attempts(tables),
         "attempt_reasons": _pairs(
-            tables, "select unnest(reasons) as r, count(*) from attempts group by 1 order by 2 desc, 1"
+            tables,
+            "select r, count(*) from (select unnest(reasons) as r from attempts) group by 1 order by 2 desc, 1",
         ),
         "dead_letters": _pairs(
             tables, "select stage || ': ' || reason, count(*) from rejects where status <> 'removed' group by 1 order by 1"
