@@ -4,10 +4,11 @@ A unit is `queued`, then `leased` (on its way to a worker), `started` (a worker 
 writer), then `delivered` and, once committed, forgotten. A retry goes back to `queued` with the next attempt.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from schemas.work import Unit
 
@@ -174,3 +175,30 @@ class LeaseQueue:
         held = self._held.pop(identity, None)
         if held is not None:
             self._num[held.state] -= 1
+
+
+@dataclass(slots=True)
+class OpenPhase:
+    """A phase in progress: its queue, and what came of it since it was opened."""
+
+    queue: LeaseQueue
+    fingerprint: str
+    max_attempts: int
+    retried: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    children: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+
+    def progress(self) -> dict[str, Any]:
+        count = self.queue.count
+        return {
+            "queued": count(State.QUEUED),
+            "leased": count(State.LEASED) + count(State.STARTED),
+            "handed": count(State.HANDED),
+            "uncommitted": count(State.DELIVERED),
+            "planned": not self.queue.has_more_pages,  # True: every pending unit has been seen
+            "retried": self.retried,
+            "outcomes": dict(self.outcomes),
+            "children": dict(self.children),
+            "rejects": dict(self.rejects),
+        }

@@ -8,14 +8,13 @@ Knows no Ray, no step and no plan; not thread-safe: one caller at a time.
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import failpoints
-from pipeline.leases import LeaseQueue, State
+from pipeline.leases import LeaseQueue, OpenPhase
 from pipeline.lock import OutputLock
 from pipeline.rows import CHILD_TABLE, Generation, complete, suspect_row
 from pipeline.tables import Row, Tables, now
@@ -26,17 +25,6 @@ from schemas.tables import COMMIT_ORDER
 from schemas.work import DEAD, Outcome, Phase, Result, Unit
 
 SPOOL = Path("shards") / ".spool"
-
-
-@dataclass(slots=True)
-class _OpenPhase:
-    queue: LeaseQueue
-    fingerprint: str
-    max_attempts: int
-    retried: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    children: Counter[str] = field(default_factory=Counter)
-    rejects: Counter[str] = field(default_factory=Counter)
 
 
 class Ledger:
@@ -59,7 +47,7 @@ class Ledger:
         self._config = config
         self._run_id = run_id
         self._clock = clock
-        self._phases: dict[Phase, _OpenPhase] = {}
+        self._phases: dict[Phase, OpenPhase] = {}
         self._generation = Generation(run_id)
         self._buffered_since = 0.0
         self._num_commits = 0
@@ -99,7 +87,7 @@ class Ledger:
         )
         deliveries = {(row["key"], row["attempt"]): row["num_deliveries"] for row in suspects.to_pylist()}
         queue = LeaseQueue(iter(pages), self._config.credit * workers, deliveries)
-        self._phases[phase] = _OpenPhase(queue, fingerprint, max_attempts)
+        self._phases[phase] = OpenPhase(queue, fingerprint, max_attempts)
 
     def lease(self, phase: Phase, max_units: int) -> list[Unit] | None:
         """Units to work on now; [] = nothing now, ask again; None = the phase is over and committed, or stopped."""
@@ -141,7 +129,7 @@ class Ledger:
             self._poison(open_phase, unit)
         return verdicts
 
-    def _poison(self, open_phase: _OpenPhase, unit: Unit) -> None:
+    def _poison(self, open_phase: OpenPhase, unit: Unit) -> None:
         open_phase.queue.accept(unit.id, unit.attempt)
         message = f"killed or hung its worker process {unit.num_deliveries} times"
         self._end(
@@ -194,7 +182,7 @@ class Ledger:
         if not self._generation.num_rows:
             self._buffered_since = self._clock()
 
-    def _end(self, open_phase: _OpenPhase, unit: Unit, result: Result) -> None:
+    def _end(self, open_phase: OpenPhase, unit: Unit, result: Result) -> None:
         self._touch()
         self._generation.add_end(unit, result, open_phase.fingerprint, now())
         open_phase.outcomes[str(result.outcome)] += 1
@@ -252,8 +240,29 @@ class Ledger:
         )
         self._maintain_if_due()
 
+    def reopen(self, outcomes: Iterable[Outcome] = DEAD) -> int:
+        """Make dead letters pending again: their units go on with the next attempt and a clean record. How many.
+
+        `settled` goes last: a crash before it leaves them dead, not lost.
+        """
+        self.flush()
+        wanted = ", ".join(f"'{Outcome(outcome)}'" for outcome in outcomes)
+        dead = f"settled WHERE outcome IN ({wanted})"
+        units = [
+            (row["parent_key"], row["task"])
+            for row in self.tables.query(f"SELECT parent_key, task FROM {dead}").to_pylist()
+        ]
+        last = self.tables.query(f"""
+            SELECT a.* FROM attempts a SEMI JOIN (SELECT parent_key, task, fingerprint FROM {dead}) d
+            USING (parent_key, task, fingerprint) WHERE a.status = 'failed'
+        """).to_pylist()
+        self.tables.merge("attempts", [row | {"status": "rejected"} for row in last])  # another one follows it now
+        for table in ("rejects", "suspects", "settled"):
+            self.tables.merge(table, [], replace=units)
+        return len(units)
+
     def record(self, event: str, generation: int | None, detail: dict[str, Any]) -> None:
-        """A row of history in `runs`: started, wave_closed, finished, stopped."""
+        """A row of history in `runs`: started, wave_closed, finished, stopped, compacted."""
         row: Row = {
             "key": digest("run", self._run_id, self.epoch, event, generation),
             "epoch": self.epoch,
@@ -265,19 +274,7 @@ class Ledger:
 
     def progress(self) -> dict[str, Any]:
         """ "phases": per phase, since it was opened, what waits in memory, what is out, and what came of the rest."""
-        phases: dict[str, dict[str, Any]] = {}
-        for phase, one in self._phases.items():
-            phases[str(phase)] = {
-                "queued": one.queue.count(State.QUEUED),
-                "leased": one.queue.count(State.LEASED) + one.queue.count(State.STARTED),
-                "handed": one.queue.count(State.HANDED),
-                "uncommitted": one.queue.count(State.DELIVERED),
-                "planned": not one.queue.has_more_pages,  # True: every pending unit has been seen
-                "retried": one.retried,
-                "outcomes": dict(one.outcomes),
-                "children": dict(one.children),
-                "rejects": dict(one.rejects),
-            }
+        phases = {str(phase): one.progress() for phase, one in self._phases.items()}
         return {"epoch": self.epoch, "commits": self._num_commits, "phases": phases}
 
     def close(self, event: str, detail: dict[str, Any]) -> None:

@@ -159,6 +159,7 @@ class Tables(Snapshot):
                     )
         self.epoch = 0
         self._fenced = False
+        self._maintained: dict[str, int] = {}  # table -> its version then
 
     def last_epoch(self) -> int:
         return max(table_epoch(table) for table in self._delta.values())
@@ -245,9 +246,11 @@ class Tables(Snapshot):
 
     def maintain(self) -> None:
         """Small files into large ones, a checkpoint, old versions (7 days) away, fresh handles."""
-        for name in list(self._delta):
-            self._compact(name)
-            self._reopen(name)
+        for name, table in list(self._delta.items()):
+            if table.version() != self._maintained.get(name):
+                self._compact(name)
+                self._reopen(name)
+                self._maintained[name] = self._delta[name].version()
 
     def _compact(self, name: str) -> None:
         table = self._delta[name]

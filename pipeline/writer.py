@@ -42,13 +42,21 @@ class Tar:
             self._tar.addfile(info, io.BytesIO(data))
         self.num_bytes += len(data)
 
-    def seal(self, final: Path) -> None:
+    def finish(self) -> None:
+        """End the tar and make its bytes durable, still under the spool's name."""
+        if self._file.closed:
+            return
         with self._or_discard():
             self._tar.close()
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            failpoints.hit("before_upload")
+
+    def seal(self, final: Path) -> None:
+        """Finish, then give the tar its final name."""
+        self.finish()
+        failpoints.hit("before_upload")
+        with self._or_discard():
             os.replace(self.path, final)
             _sync_folder(final.parent)
         failpoints.hit("after_upload")

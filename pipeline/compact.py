@@ -1,0 +1,181 @@
+"""Shards that depend on the samples alone: sorted by key, named by content; and away with what no row refers to.
+
+Two outputs with equal samples have byte-identical shards after this. Each step can be interrupted: rows are pointed at
+a new shard only after it is in place, and an old one goes only after no row points at it.
+"""
+
+import hashlib
+import os
+import tarfile
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline import failpoints
+from pipeline.ledger import Ledger
+from pipeline.tables import Row, Snapshot
+from pipeline.writer import SPOOL, Tar
+from schemas.config import EngineConfig
+
+GRACE_SECONDS = 3600.0
+ROWS_PER_COMMIT = 20_000
+OPEN_SHARDS = 256  # whose member lists are kept in memory
+
+
+@dataclass(slots=True)
+class Compacted:
+    """What was done. damaged: keys of samples whose bytes do not match their row; they were left where they are."""
+
+    shards_written: int = 0
+    shards_kept: int = 0
+    shards_removed: int = 0
+    shards_in_grace: int = 0  # not referred to, but too young to remove
+    bytes_removed: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+class ShardReader:
+    """Members of shards by name, wherever they are; the lists of the last OPEN_SHARDS shards are remembered."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._indices: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
+
+    def index(self, shard: str) -> dict[str, tuple[int, int]]:
+        """Member name -> (offset, size), in the order of the tar. Raises OSError or tarfile.TarError."""
+        if shard not in self._indices:
+            with tarfile.open(self._out / shard, "r:") as tar:
+                self._indices[shard] = {member.name: (member.offset_data, member.size) for member in tar}
+            while len(self._indices) > OPEN_SHARDS:
+                self._indices.popitem(last=False)
+        self._indices.move_to_end(shard)
+        return self._indices[shard]
+
+    def read(self, shard: str, member: str) -> bytes:
+        """Raises KeyError for a member that is not there, OSError or tarfile.TarError for a shard that is not."""
+        offset, size = self.index(shard)[member]
+        with (self._out / shard).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+def compact(out: str | Path, config: EngineConfig, run_id: str = "", grace_seconds: float = GRACE_SECONDS) -> Compacted:
+    """Rewrite the accepted samples in order of their keys, then remove shards that nothing has referred to for longer
+    than the grace period (readers may still be in them). Raises UserError when OUT is in use or the disk is full.
+    """
+    ledger = Ledger(out, config, run_id or f"compact-{uuid.uuid4().hex[:8]}")
+    try:
+        done = Compacted()
+        _rewrite(ledger, config.shard_mb * 1_000_000, done)
+        failpoints.hit("compact_after_commit")
+        _remove_unreferenced(Path(out), ledger.tables, grace_seconds, done)
+        ledger.tables.maintain()
+        ledger.close("compacted", {"written": done.shards_written, "removed": done.shards_removed})
+        return done
+    finally:
+        ledger.abandon()
+
+
+def referenced_shards(tables: Snapshot) -> set[str]:
+    found = tables.query("SELECT DISTINCT shard FROM samples WHERE shard IS NOT NULL")
+    return set(found["shard"].to_pylist())
+
+
+def shard_files(out: Path) -> Iterator[Path]:
+    yield from sorted((out / "shards").glob("*.tar"))
+
+
+def _rewrite(ledger: Ledger, max_bytes: int, done: Compacted) -> None:
+    reader = ShardReader(ledger.out)
+    moved: list[Row] = []
+    left: set[str] = set()
+    for rows in _groups(ledger.tables, reader, max_bytes, done):
+        shard = _settled_shard(rows, reader)
+        if shard is not None:
+            done.shards_kept += 1
+            continue
+        shard = _write_shard(ledger.out, rows, reader)
+        done.shards_written += 1
+        failpoints.hit("compact_after_shard")
+        left |= {row["shard"] for row in rows}
+        moved += [row | {"shard": shard} for row in rows if row["shard"] != shard]
+        if len(moved) >= ROWS_PER_COMMIT:
+            _point(ledger, moved)
+            moved = []
+    _point(ledger, moved)
+    for shard in left - referenced_shards(ledger.tables):
+        os.utime(ledger.out / shard)  # its grace begins now
+
+
+def _point(ledger: Ledger, rows: list[Row]) -> None:
+    failpoints.hit("compact_before_commit")
+    ledger.tables.merge("samples", rows)
+
+
+def _groups(tables: Snapshot, reader: ShardReader, max_bytes: int, done: Compacted) -> Iterator[list[Row]]:
+    """Accepted samples with sound bytes, by key, as many as fit a shard."""
+    group: list[Row] = []
+    num_bytes = 0
+    for batch in tables.query_batches("SELECT * FROM samples WHERE status = 'ok' ORDER BY key"):
+        for row in batch.to_pylist():
+            size = _sound_bytes(row, reader)
+            if size is None:
+                done.damaged.append(row["key"])
+                continue
+            if group and num_bytes + size > max_bytes:
+                yield group
+                group, num_bytes = [], 0
+            group.append(row)
+            num_bytes += size
+    if group:
+        yield group
+
+
+def _sound_bytes(row: Row, reader: ShardReader) -> int | None:
+    try:
+        members = [reader.read(row["shard"], name) for name in row["members"]]
+    except (OSError, KeyError, TypeError, tarfile.TarError):
+        return None
+    if [hashlib.sha256(data).hexdigest() for data in members] != row["member_sha256"]:
+        return None
+    return sum(len(data) for data in members)
+
+
+def _settled_shard(rows: list[Row], reader: ShardReader) -> str | None:
+    """The shard that holds exactly these samples under its content's name already."""
+    shards = {row["shard"] for row in rows}
+    shard = str(next(iter(shards)))
+    if len(shards) > 1 or "-" in Path(shard).name:  # a writer's name: epoch-uuid
+        return None
+    members = [name for row in rows for name in row["members"]]
+    return shard if list(reader.index(shard)) == members else None
+
+
+def _write_shard(out: Path, rows: list[Row], reader: ShardReader) -> str:
+    tar = Tar(out / SPOOL / f"compact-{uuid.uuid4().hex}.tar")
+    for row in rows:
+        for name in row["members"]:
+            tar.add(name, reader.read(row["shard"], name))
+    tar.finish()
+    with tar.path.open("rb") as file:
+        name = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    shard = Path("shards") / f"{name}.tar"
+    tar.seal(out / shard)
+    return str(shard)
+
+
+def _remove_unreferenced(out: Path, tables: Snapshot, grace_seconds: float, done: Compacted) -> None:
+    referenced = referenced_shards(tables)
+    for path in shard_files(out):
+        if str(path.relative_to(out)) in referenced:
+            continue
+        status = path.stat()
+        if time.time() - status.st_mtime < grace_seconds:
+            done.shards_in_grace += 1
+            continue
+        path.unlink()
+        done.shards_removed += 1
+        done.bytes_removed += status.st_size
