@@ -74,7 +74,7 @@ def _outpaint(request: FillRequest) -> Filled:
 
 
 def _background(request: FillRequest, rng: np.random.Generator) -> tuple[Donor, Box]:
-    """A donor and its free window: drawn at random, sharper ones preferred."""
+    """A donor and its free window: drawn at random; sharp ones, and those the subject stands out from, preferred."""
     height, width = request.region.shape
     best: tuple[float, Donor, Box] | None = None
     for donor in request.donors:
@@ -88,12 +88,19 @@ def _background(request: FillRequest, rng: np.random.Generator) -> tuple[Donor, 
         enlargement = height / (window[3] - window[1])
         if enlargement > MAX_ENLARGEMENT[request.rung]:
             continue
-        score = luck - max(enlargement - 1, 0) * 0.5 - (UNKNOWN_SUBJECT_MALUS if donor.mask is None else 0.0)
+        alike = _window_overlap(request, donor, window)
+        score = luck - alike - max(enlargement - 1, 0) * 0.5 - (UNKNOWN_SUBJECT_MALUS if donor.mask is None else 0.0)
         if best is None or score > best[0]:
             best = (score, donor, window)
     if best is None:
         raise BadInput(Reason.NO_DONOR, "no other source has a large enough window without a subject")
     return best[1], best[2]
+
+
+def _window_overlap(request: FillRequest, donor: Donor, window: Box) -> float:
+    """How alike the colours of the window and of the kept subject are: it should stand out from its background."""
+    inside = masks.mask_of(window, *donor.image.shape[:2])
+    return compositing.colour_overlap(request.image, ~request.region, donor.image, inside)
 
 
 def _remove(request: FillRequest) -> Filled:
@@ -119,7 +126,8 @@ def _replace(request: FillRequest) -> Filled:
         raise ValueError("a request without a region")
     fitting = [donor for donor in request.donors if _can_replace(donor, request.category)]
     placed = [(donor, *_placed(donor, box, request)) for donor in fitting]
-    order = sorted(range(len(placed)), key=lambda i: -placed[i][3] - 0.3 * float(rng.random()))
+    scores = [share + 0.3 * float(rng.random()) - _likeness(request, donor) for donor, _, _, share in placed]
+    order = sorted(range(len(placed)), key=lambda position: -scores[position])
     for position in order:
         donor, pixels, mask, height_share = placed[position]
         visible = np.count_nonzero(mask & request.region) / max(np.count_nonzero(mask), 1)
@@ -161,6 +169,13 @@ def _placed(donor: Donor, box: Box, request: FillRequest) -> tuple[Image, Mask, 
     coverage = cv2.warpAffine(donor.mask.astype(np.uint8) * 255, move, size, flags=cv2.INTER_LINEAR)
     mask = np.asarray(coverage >= 128, dtype=np.bool_)
     return pixels, mask, scale * tall / max(old[3] - old[1], 1.0)
+
+
+def _likeness(request: FillRequest, donor: Donor) -> float:
+    """How alike old and new subject are in colour: the new one must be told apart from the old at a glance."""
+    assert donor.mask is not None
+    old = request.region & request.avoid if request.avoid is not None else request.region
+    return compositing.colour_overlap(request.image, old, donor.image, donor.mask)
 
 
 def _old_subject_box(request: FillRequest, box: Box) -> Box:

@@ -56,6 +56,24 @@ def mean_colour(image: Image, mask: Mask) -> Colour:
     return np.asarray(image[mask].mean(axis=0, dtype=np.float64) if mask.any() else np.full(3, 127.0))
 
 
+def colour_overlap(first: Image, first_mask: Mask, second: Image, second_mask: Mask) -> float:
+    """How much the colours under two masks are the same, 0..1: intersection of smoothed 12-bin Lab histograms."""
+    if not first_mask.any() or not second_mask.any():
+        return 0.0
+    return float(np.minimum(_histogram(first, first_mask), _histogram(second, second_mask)).sum())
+
+
+def _histogram(image: Image, mask: Mask) -> NDArray[np.float64]:
+    step = max(min(image.shape[:2]) // 120, 1)
+    image, mask = np.ascontiguousarray(image[::step, ::step]), mask[::step, ::step]
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[mask] // 22
+    counts = np.bincount((lab[:, 0].astype(np.int64) * 12 + lab[:, 1]) * 12 + lab[:, 2], minlength=12**3)
+    cube = counts.reshape(12, 12, 12).astype(np.float64)
+    for axis in range(3):
+        cube = 0.5 * cube + 0.25 * (np.roll(cube, 1, axis) + np.roll(cube, -1, axis))
+    return np.asarray(cube / max(float(cube.sum()), 1.0))
+
+
 def match_colour(image: Image, own: Colour, wanted: Colour, strength: float) -> Image:
     """Scales the channels of `image` so that the colour `own` moves towards `wanted`, by `strength` in 0..1.
 
