@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from schemas.video import Image
+from stages.scoring import percentile_of_bytes
 
 
 class Quality(Protocol):
@@ -33,13 +34,14 @@ class MeasuredQuality:
         if scale < 1:
             image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        steepest = float(np.percentile(np.abs(cv2.Laplacian(gray, cv2.CV_16S)), 99))
-        clipped = float(np.mean((gray < 5) | (gray > 250)))
-        brightness = float(gray.mean()) / 255
+        steepest = percentile_of_bytes(cv2.convertScaleAbs(cv2.Laplacian(gray, cv2.CV_16S)), 99)
+        clipped = 1 - cv2.countNonZero(cv2.inRange(gray, 5, 250)) / gray.size
+        mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(gray))
+        brightness = mean / 255
         scores = {
             "sharpness": min(1.0, steepest / 100),
             "exposure": (1 - clipped) * (1 - abs(2 * brightness - 1) ** 2),
-            "contrast": min(1.0, float(gray.std()) / 64),
+            "contrast": min(1.0, deviation / 64),
             "colourfulness": min(1.0, _colourfulness(image) / 60),
         }
         logs = sum(weight * np.log(max(scores[name], 0.01)) for name, weight in self.WEIGHTS)
@@ -48,7 +50,7 @@ class MeasuredQuality:
 
 def _colourfulness(image: Image) -> float:
     """Hasler and Suesstrunk, Measuring colourfulness in natural images (2003), equation 2; 0 (grey) to about 110."""
-    red, green, blue = (image[..., channel].astype(np.float32) for channel in range(3))
-    red_green, yellow_blue = red - green, (red + green) / 2 - blue
-    spread = np.hypot(red_green.std(), yellow_blue.std())
-    return float(spread + 0.3 * np.hypot(red_green.mean(), yellow_blue.mean()))
+    red, green, blue = (channel.astype(np.int16) for channel in cv2.split(image))
+    opponents = cv2.merge([red - green, (red + green) // 2 - blue])
+    mean, deviation = cv2.meanStdDev(opponents)
+    return float(np.linalg.norm(deviation) + 0.3 * np.linalg.norm(mean))

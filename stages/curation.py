@@ -97,7 +97,7 @@ class _Measuring:
         self.shots: list[MeasuredShot] = []
 
     def push(self, decoded: Decoded) -> None:
-        small = decoded.rgb(SHOT_SHORT_SIDE_PX)
+        small = decoded.rgb(SHOT_SHORT_SIDE_PX, coarse=True)
         change = 0.0 if self._previous is None else scoring.mean_change(self._previous, small)
         tick = _Tick(decoded.index, decoded.seconds, change)
         if self._last is not None:
@@ -149,7 +149,7 @@ class _Measuring:
         steps = max(1, open_shot.num_steps)
         scores["still_share"] = open_shot.num_still / steps
         scores["change"] = open_shot.sum_change / steps
-        pictures = [self._content(sample, box) for sample in _spread(samples, self._config.frames_per_clip)]
+        pictures = [self._content(sample, box) for sample in scoring.spread(samples, self._config.frames_per_clip)]
         rated = self._quality(pictures)
         for name in rated[0]:
             scores[name] = float(np.mean([one[name] for one in rated]))
@@ -159,13 +159,6 @@ class _Measuring:
     @staticmethod
     def _content(sample: Sample, box: scoring.Box) -> Image:
         return scoring.cropped(sample.small, box, len(sample.column_peaks), len(sample.row_peaks))
-
-
-def _spread(samples: list[Sample], count: int) -> list[Sample]:
-    """`count` of them, evenly spaced, first and last among them."""
-    if len(samples) <= count:
-        return samples
-    return [samples[round(position)] for position in np.linspace(0, len(samples) - 1, count)]
 
 
 def measure(source: VideoSource, config: CurationConfig, quality: QualityScores) -> Measured:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from schemas.config import CurationConfig
 from schemas.errors import BadInput
@@ -25,6 +27,9 @@ from schemas.video import Frame, Image, Probe
 
 VideoSource = str | Path | BinaryIO
 """A local path, or an open binary file that can seek."""
+
+Luma = NDArray[np.uint8]
+"""(H, W) uint8, full range."""
 
 MAX_FRAME_PX = CurationConfig().max_frame_px
 
@@ -38,6 +43,9 @@ _STILL_BRANDS = ("avif", "mif1", "heic", "heix")  # pictures in an MP4 box struc
 _HDR_TRANSFERS = (16, 18)  # PQ (SMPTE 2084) and HLG (ARIB STD-B67)
 _UNSPECIFIED_COLORSPACE = 2
 _ITU709, _ITU601 = 1, 5
+_FULL_RANGE = 2
+_LUMA_PLANE_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
+_FULL_OF_LIMITED = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
 _EXACT_FLAGS = (
     Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
@@ -63,7 +71,7 @@ class _Geometry:
         scale = short_side_px / min(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    def upright(self, picture: Image) -> Image:
+    def upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.transpose:
             picture = picture.swapaxes(0, 1)
         return picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
@@ -80,40 +88,47 @@ class Decoded:
         seconds: float,
         frame: av.VideoFrame,
         geometry: _Geometry,
-        scaler_of: "dict[tuple[str, int | None], VideoReformatter]",
+        scaler_of: "dict[int | None, VideoReformatter]",
     ) -> None:
         self.index, self.seconds = index, seconds
         self._frame, self._geometry, self._scaler_of = frame, geometry, scaler_of
 
-    def rgb(self, short_side_px: int | None = None) -> Image:
-        """(H, W, 3) uint8 RGB, upright; scaled down (never up) to a short side of `short_side_px` pixels."""
-        return self._picture("rgb24", short_side_px)
+    def rgb(self, short_side_px: int | None = None, coarse: bool = False) -> Image:
+        """(H, W, 3) uint8 RGB, upright; scaled down (never up) to a short side of `short_side_px` pixels.
 
-    def luma(self, short_side_px: int | None = None) -> Image:
-        """(H, W) uint8, upright, full range."""
-        return self._picture("gray", short_side_px)
-
-    def _picture(self, pixel_format: str, short_side_px: int | None) -> Image:
+        coarse: the fastest scaling, which reads a few pixels for each that it writes.
+        """
         frame = self._frame
         width, height = self._geometry.stored_size(short_side_px)
-        shrinks = width * 2 <= frame.width
+        interpolation = Interpolation.AREA if width * 2 <= frame.width else Interpolation.BICUBIC | _EXACT_FLAGS
         colorspace = frame.colorspace
         if colorspace == _UNSPECIFIED_COLORSPACE:  # what players assume
             colorspace = _ITU709 if min(frame.width, frame.height) >= 720 else _ITU601
         # A scaler keeps its tables between frames of one size, so each kind of picture has its own.
-        scaler = self._scaler_of.setdefault((pixel_format, short_side_px), VideoReformatter())
+        scaler = self._scaler_of.setdefault(short_side_px, VideoReformatter())
         picture = scaler.reformat(
             frame,
             width=width,
             height=height,
-            format=pixel_format,
+            format="rgb24",
             src_colorspace=colorspace,
             dst_color_range=2,
-            interpolation=(Interpolation.AREA if shrinks else Interpolation.BICUBIC | _EXACT_FLAGS),
+            interpolation=Interpolation.FAST_BILINEAR if coarse else interpolation,
             threads=1,
         )
         pixels: Any = picture.to_ndarray()
         return np.ascontiguousarray(self._geometry.upright(pixels))
+
+    def luma(self) -> Luma:
+        """(H, W) uint8, full size, upright, full range."""
+        frame = self._frame
+        if frame.format.name not in _LUMA_PLANE_FORMATS or self._geometry.stored_size(None)[0] != frame.width:
+            return np.asarray(cv2.cvtColor(self.rgb(), cv2.COLOR_RGB2GRAY), np.uint8)
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+        if frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE:
+            return self._geometry.upright(rows)
+        return self._geometry.upright(cv2.LUT(rows, _FULL_OF_LIMITED))
 
 
 @contextmanager
@@ -195,7 +210,7 @@ class Reading:
         self._container = container
         self._stream = _video_stream(container)
         self._geometry: _Geometry | None = None
-        self._scaler_of: dict[tuple[str, int | None], VideoReformatter] = {}
+        self._scaler_of: dict[int | None, VideoReformatter] = {}
         self._first_frame: av.VideoFrame | None = None
         self.num_frames = 0
 

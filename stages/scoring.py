@@ -2,22 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.video import Image
+from stages.media import Luma
 
-CROP_SIDE_PX = 512
+CROP_SIDE_PX = 256
 _BAR_LEVEL = 24  # luma of 255: letterbox bars, ringing and all, stay below it
 _MAX_BAR_DIFFERENCE = 0.04  # of the side, between opposite bars: what is off-centre is a dark scene
 _MIN_CONTENT_SHARE = 0.4  # of each side: less picture than that between bars is a dark shot, not a letterbox
 _CELL_PX = 8
-_EDGE_LEVEL = 60.0  # Sobel magnitude of an edge that a reader would see
+_NUM_CLOSE_LOOKS = 3  # samples per shot that noise and sharpness are taken from
+_NUM_TEXT_LOOKS = 8
+_EDGE_LEVEL = 50  # Sobel response of an edge that a reader would see
+_STANDING_CAMERA_SHARE = 0.3  # of edges that last: above it the camera stands
+_OVERLAY_CHANGE = 36  # mean range of luma around an overlay
 
-Luma = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ def sample_of(index: int, small: Image, luma: Luma) -> Sample:
     height, width = luma.shape
     y, x = max(0, height - CROP_SIDE_PX) // 2, max(0, width - CROP_SIDE_PX) // 2
     crop = luma[y : y + CROP_SIDE_PX, x : x + CROP_SIDE_PX].copy()
-    return Sample(index, small, crop, luma.max(axis=1), luma.max(axis=0))
+    rows = cv2.reduce(luma, 1, cv2.REDUCE_MAX).ravel()
+    return Sample(index, small, crop, rows, cv2.reduce(luma, 0, cv2.REDUCE_MAX).ravel())
 
 
 def content_box(samples: Sequence[Sample]) -> Box:
@@ -68,23 +77,37 @@ def score_shot(samples: Sequence[Sample], box: Box) -> dict[str, float]:
     """Scores of a shot from its samples: see each function below. Shares and levels are in [0, 1]."""
     width, height = len(samples[0].column_peaks), len(samples[0].row_peaks)
     grays = [cv2.cvtColor(cropped(s.small, box, width, height), cv2.COLOR_RGB2GRAY) for s in samples]
-    stack = np.stack(grays).astype(np.float32)
+    levels = np.array([cv2.meanStdDev(gray) for gray in grays])[:, :, 0, 0] / 255
+    few = spread(samples, _NUM_CLOSE_LOOKS)
     return {
-        "brightness": float(stack.mean()) / 255,
-        "contrast": float(np.median(stack.std(axis=(1, 2)))) / 255,
-        "sharpness": float(np.median([sharpness(gray) for gray in grays])),
-        "noise": float(np.median([noise(sample.crop) for sample in samples])),
-        "chroma_noise": float(np.mean([chroma_noise(sample.small) for sample in samples])),
-        "blockiness": float(np.median([blockiness(sample.crop) for sample in samples])),
-        "motion": motion(stack),
-        "text": burnt_in_text(stack),
+        "brightness": float(levels[:, 0].mean()),
+        "contrast": float(np.median(levels[:, 1])),
+        "sharpness": float(np.median([sharpness(gray) for gray in spread(grays, _NUM_CLOSE_LOOKS)])),
+        "noise": float(np.median([noise(sample.crop) for sample in few])),
+        "chroma_noise": float(np.mean([chroma_noise(sample.small) for sample in few])),
+        "blockiness": float(np.median([blockiness(sample.crop) for sample in few])),
+        "motion": motion(grays),
+        "text": burnt_in_text(spread(grays, _NUM_TEXT_LOOKS)),
         "content_short_side_px": float(min(box[2] - box[0], box[3] - box[1])),
     }
 
 
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """`count` of them, evenly spaced, first and last among them; all when there are fewer."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(position)] for position in np.linspace(0, len(items) - 1, count)]
+
+
 def sharpness(gray: Luma) -> float:
     """How sharp the sharpest parts are: 99.5th percentile of the Laplacian, 0 (flat) to 1; analysis size."""
-    return min(1.0, float(np.percentile(np.abs(cv2.Laplacian(gray, cv2.CV_16S)), 99.5)) / 255)
+    return percentile_of_bytes(cv2.convertScaleAbs(cv2.Laplacian(gray, cv2.CV_16S)), 99.5) / 255
+
+
+def percentile_of_bytes(values: NDArray[np.uint8], percent: float) -> int:
+    """The smallest value that at least `percent` of `values` do not exceed; by counting, which sorts nothing."""
+    counts = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()
+    return int(np.searchsorted(np.cumsum(counts), values.size * percent / 100))
 
 
 def noise(luma: Luma) -> float:
@@ -101,50 +124,60 @@ def noise(luma: Luma) -> float:
 
 
 def chroma_noise(small: Image) -> float:
-    """Median distance of the chroma to its 5x5 median, 0..1; analysis size: colour speckle that no scene has."""
-    chroma = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.int16)
-    calm = np.dstack([cv2.medianBlur(np.ascontiguousarray(plane, np.uint8), 5) for plane in cv2.split(chroma)])
-    return float(np.median(np.linalg.norm(chroma - calm, axis=2))) / 255
+    """Mean distance of the chroma to its 5x5 median, 0..1; analysis size: colour speckle that no scene has."""
+    planes = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb))[1:]
+    return float(np.mean([mean_change(cv2.medianBlur(plane, 5), plane) for plane in planes]))
 
 
 def blockiness(luma: Luma) -> float:
     """How much steeper the picture is across the 8-pixel grid than elsewhere: 0 (no grid) upwards."""
-    steps = []
-    for axis in (0, 1):
-        step = np.abs(np.diff(luma.astype(np.int16), axis=axis)).mean(axis=1 - axis)
-        phases = np.array([step[phase::8].mean() for phase in range(8)]) if len(step) >= 16 else np.ones(8)
-        steps.append(float(phases.max() / (np.median(phases) + 0.1)) - 1)
-    return min(steps)
+    if min(luma.shape) < 17:
+        return 0.0
+    down = cv2.reduce(cv2.absdiff(luma[1:], luma[:-1]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+    across = cv2.reduce(cv2.absdiff(luma[:, 1:], luma[:, :-1]), 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+    return min(_grid_excess(down), _grid_excess(across))
 
 
-def motion(stack: NDArray[np.float32]) -> float:
+def _grid_excess(steps: NDArray[np.float32]) -> float:
+    phases = np.array([steps[phase::8].mean() for phase in range(8)])
+    return float(phases.max() / (np.median(phases) + 0.1)) - 1
+
+
+def motion(grays: Sequence[Luma]) -> float:
     """How much the picture changes over the shot: 99th percentile, over 8-pixel cells, of the range of their means."""
-    cells = np.stack([_cell_means(gray) for gray in stack])
+    cells = np.stack([_cell_means(gray) for gray in grays])
     return float(np.percentile(cells.max(axis=0) - cells.min(axis=0), 99)) / 255
 
 
-def _cell_means(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cell_means(gray: Luma) -> NDArray[np.float32]:
     rows, columns = gray.shape
     size = (max(1, columns // _CELL_PX), max(1, rows // _CELL_PX))
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def burnt_in_text(stack: NDArray[np.float32]) -> float:
+def burnt_in_text(grays: Sequence[Luma]) -> float:
     """Share of the picture with edges that stay exactly where they are while what surrounds them changes.
 
     An overlay is what keeps still in front of a picture that moves: under a camera that stands, most edges keep still,
     nothing can be told from them, and the score fades to 0.
     """
-    if len(stack) < 3:
+    if len(grays) < 3:
         return 0.0
-    blurred = [cv2.GaussianBlur(gray, (3, 3), 0) for gray in stack]
-    edges = np.stack([cv2.magnitude(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1)) for g in blurred])
-    lasting = edges.min(axis=0) > _EDGE_LEVEL
-    lasting_share = float(lasting.mean() / max(float((edges > _EDGE_LEVEL).mean()), 1e-6))
-    spread = np.std(stack, axis=0)
-    around = cv2.boxFilter(spread, -1, (25, 25))
-    fixed = lasting & (spread < 0.5 * around) & (around > 12)
-    return float(fixed.mean()) * min(1.0, max(0.0, (0.3 - lasting_share) / 0.1))
+    edges = [_edges(gray) for gray in grays]
+    lasting = np.bitwise_and.reduce(edges)
+    lasting_share = float(lasting.mean() / max(float(np.mean([edge.mean() for edge in edges])), 1e-6))
+    if lasting_share >= _STANDING_CAMERA_SHARE:
+        return 0.0
+    change = (np.max(grays, axis=0) - np.min(grays, axis=0)).astype(np.float32)
+    around = cv2.boxFilter(change, -1, (25, 25))
+    fixed = (lasting > 0) & (change < 0.5 * around) & (around > _OVERLAY_CHANGE)
+    return float(fixed.mean()) * min(1.0, (_STANDING_CAMERA_SHARE - lasting_share) / 0.1)
+
+
+def _edges(gray: Luma) -> Luma:
+    blurred = cv2.GaussianBlur(gray, (3, 3), 0)
+    across, down = (cv2.convertScaleAbs(cv2.Sobel(blurred, cv2.CV_16S, x, 1 - x)) for x in (1, 0))
+    return np.asarray(cv2.threshold(cv2.max(across, down), _EDGE_LEVEL, 1, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def mean_change(before: Image, after: Image) -> float:

@@ -7,6 +7,7 @@ for the way into black and one for the way out, so that the black between two sh
 from collections import deque
 
 import cv2
+import numpy as np
 from scenedetect import AdaptiveDetector, FrameTimecode, ThresholdDetector
 
 from schemas.config import CurationConfig
@@ -30,11 +31,12 @@ class CutFinder:
         self._min_shot_frames = config.min_shot_frames
         threshold = round(config.black_level * 255)
         fade = {"threshold": threshold, "min_scene_len": config.min_shot_frames, "fade_bias": 1.0}
-        self._detectors = [
-            AdaptiveDetector(config.cut_threshold, 1, min_content_val=config.min_cut_difference),
-            ThresholdDetector(**fade, method=ThresholdDetector.Method.FLOOR),
-            ThresholdDetector(**fade, method=ThresholdDetector.Method.CEILING),
+        self._cuts = AdaptiveDetector(config.cut_threshold, 1, min_content_val=config.min_cut_difference)
+        self._fades = [
+            ThresholdDetector(**fade, method=method)
+            for method in (ThresholdDetector.Method.FLOOR, ThresholdDetector.Method.CEILING)
         ]
+        self._rate = FrameTimecode(0, fps=_NOMINAL_FPS)
         self._recent: deque[tuple[int, Image]] = deque(maxlen=LAG_FRAMES + 2)
         self._candidates: set[int] = set()
         self._last_cut = 0
@@ -45,9 +47,12 @@ class CutFinder:
         A cut is the index of the first frame of the new shot.
         """
         self._recent.append((index, small))
-        timecode = FrameTimecode(index, fps=_NOMINAL_FPS)
-        for detector in self._detectors:
-            self._candidates.update(cut.frame_num for cut in detector.process_frame(timecode, small))
+        timecode = FrameTimecode(index, fps=self._rate)
+        cuts = self._cuts.process_frame(timecode, small)
+        mean_colour = np.array([cv2.mean(small)[:3]])  # all that a ThresholdDetector looks at
+        for detector in self._fades:
+            cuts = cuts + detector.process_frame(timecode, mean_colour)
+        self._candidates.update(cut.frame_num for cut in cuts)
         return self._settle(index - LAG_FRAMES)
 
     def finish(self) -> list[int]:
