@@ -131,7 +131,8 @@ def make_demo_videos(folder: str | Path, seed: int = 0, names: Collection[str] |
 
 
 def _write_clip(clip: DemoClip, root: Path, seed: int) -> dict[str, Any]:
-    names = sorted({actor.subject for shot in clip.shots for actor in shot.actors})
+    # Numbered as they appear, back to front: a higher number hides a lower one.
+    names = list(dict.fromkeys(actor.subject for shot in clip.shots for actor in shot.actors))
     numbers = {name: number for number, name in enumerate(names, start=1)}
     masks = root / "masks" / clip.name
     masks.mkdir(parents=True, exist_ok=True)
