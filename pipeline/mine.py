@@ -6,6 +6,7 @@ footage -> categories per anchor -> consensus -> boxes -> masks -> crops verifie
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from math import ceil
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -68,7 +69,8 @@ class MineClip:
             embeddings = self._embed(footage, tracks)
         with self._timed("link"):
             identities = linking.link(tracks, embeddings, self._config.min_similarity)
-            lasting = [identity for identity in identities if len(identity.masks) > 1]
+            needed = max(2, ceil(self._config.min_anchor_share * len(footage.anchors)))
+            lasting = [identity for identity in identities if len(identity.masks) >= needed]
         if not lasting:
             raise BadInput(Reason.NO_SUBJECT)
         with self._timed("pair"):

@@ -1,0 +1,176 @@
+"""A clip in, pairs out: made-up shots through the whole step, and real ones against their annotation."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pictures
+from synthetic_shot import BLUE, FPS, HEIGHT_PX, RED, WIDTH_PX, Disc, frame_of
+
+from actors.detector import MotionDetector
+from actors.embedder import DescriptorEmbedder
+from actors.segmenter import FlowSegmenter
+from pipeline.mine import MineClip
+from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.questions import Answer, CategoriesAnswer, CropAnswer, Question, Unusable
+from schemas.reasons import Reason
+from schemas.tables import TABLES
+from schemas.video import Frame
+from schemas.work import Outcome, Phase, Unit
+from stages import masks, media
+
+TURNING = [Disc((70, 70), (3, 0.4), 24, 0.4, RED), Disc((250, 165), (-2.4, 0.2), 34, -0.1, BLUE)]
+FILLED_BY_THE_LEDGER = {"parent_key", "status", "reason", "fingerprint", "run_id", "created_at"}
+
+
+class RuledVlm:
+    """Names the configured category and believes scores."""
+
+    def __init__(self, believes: bool = True) -> None:
+        self.believes = believes
+        self.asked: list[Question] = []
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
+        self.asked += questions
+        return [self._answer(question.answer, question.facts) for question in questions]
+
+    def _answer(self, answer: type[Answer], facts: dict[str, Any]) -> Answer | Unusable:
+        if answer is CategoriesAnswer:
+            return CategoriesAnswer(categories=[[facts["category"] or "subject"]])
+        return CropAnswer(shows=self.believes and facts["score"] >= 0.5, score=facts["score"])
+
+
+class MuteVlm:
+    def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
+        return [Unusable("no JSON") for _ in questions]
+
+
+def _step(vlm: Any, **mining: Any) -> MineClip:
+    roles = SimpleNamespace(
+        vlm=vlm, detector=MotionDetector(), segmenter=FlowSegmenter(), embedder=DescriptorEmbedder()
+    )
+    return MineClip(roles, Config.model_validate({"mining": mining}))
+
+
+def _unit(path: str = "made-up", end_frame: int = 48, fps: float = FPS, **payload: Any) -> Unit:
+    clip = {"path": path, "content_hash": "c", "source_uri": "made-up", "generation": 3, "start_frame": 0}
+    clip |= {"end_frame": end_frame, "start_seconds": 0.0, "end_seconds": end_frame / fps, "fps": fps}
+    return Unit(Phase.MINE, "clip", attempt=1, payload=clip | {"content_box": None, "category": ""} | payload)
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads frames of the made-up shot, whatever the path: 'bars' has letterbox bars, 'still' nothing that moves."""
+
+    def read(path: str, indices: Sequence[int], seconds: Sequence[float]) -> list[Frame]:
+        discs = [] if path == "still" else TURNING
+        images = [frame_of(index, discs)[0] for index in indices]
+        if path == "bars":
+            images = [np.pad(image, ((30, 30), (0, 0), (0, 0))) for image in images]
+        return [Frame(*each) for each in zip(indices, seconds, images, strict=True)]
+
+    monkeypatch.setattr(media, "read_frames", read)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_rows_have_the_columns_of_the_table_and_masks_that_fit_the_truth() -> None:
+    result = _step(RuledVlm())(_unit())
+    assert (result.phase, result.key, result.attempt, result.outcome) == (Phase.MINE, "clip", 1, Outcome.DONE)
+    rows = result.rows["pairs"]
+    assert 1 <= len(rows) <= 4
+    assert len({row["key"] for row in rows}) == len(rows)
+    assert {len(row["subjects"]) for row in rows} == {1, 2}
+    for row in rows:
+        assert set(row) == set(TABLES["pairs"].names) - FILLED_BY_THE_LEDGER
+        assert row["frame_a"] != row["frame_b"]
+        for subject in row["subjects"]:
+            for side in "ab":
+                truth = frame_of(row[f"frame_{side}"], TURNING)[1]
+                mask = masks.decode(subject[f"mask_{side}"])
+                assert max(masks.iou(mask, each) for each in truth) > 0.8
+                assert tuple(subject[f"box_{side}"]) == masks.box_of(mask)
+    assert json.loads(json.dumps(rows)) == rows
+    assert "segment" in result.seconds
+
+
+@pytest.mark.usefixtures("made_up")
+def test_subjects_of_a_pair_keep_their_identity() -> None:
+    rows = _step(RuledVlm())(_unit(category="balloon")).rows["pairs"]
+    several = next(row for row in rows if len(row["subjects"]) == 2)
+    for subject in several["subjects"]:
+        assert subject["category"] == "balloon"
+        overlaps = [
+            [
+                masks.iou(masks.decode(subject[f"mask_{side}"]), each)
+                for each in frame_of(several[f"frame_{side}"], TURNING)[1]
+            ]
+            for side in "ab"
+        ]
+        assert np.argmax(overlaps[0]) == np.argmax(overlaps[1])
+
+
+@pytest.mark.usefixtures("made_up")
+def test_the_same_clip_gives_the_same_rows() -> None:
+    assert _step(RuledVlm())(_unit()).rows == _step(RuledVlm())(_unit()).rows
+
+
+@pytest.mark.usefixtures("made_up")
+def test_letterbox_bars_are_left_out_and_masks_are_placed_in_the_full_frame() -> None:
+    plain = _step(RuledVlm())(_unit()).rows["pairs"]
+    barred = _step(RuledVlm())(_unit("bars", content_box=[0, 30, WIDTH_PX, 30 + HEIGHT_PX])).rows["pairs"]
+    for one, other in zip(plain, barred, strict=True):
+        for subject, same in zip(one["subjects"], other["subjects"], strict=True):
+            mask = masks.decode(same["mask_a"])
+            assert mask.shape == (HEIGHT_PX + 60, WIDTH_PX)
+            assert np.array_equal(mask[30:-30], masks.decode(subject["mask_a"]))
+            assert same["box_a"][1] == subject["box_a"][1] + 30
+
+
+@pytest.mark.usefixtures("made_up")
+def test_the_vlm_is_shown_every_anchor_and_every_crop() -> None:
+    vlm = RuledVlm()
+    _step(vlm, anchors_per_clip=4)(_unit())
+    assert sum(question.answer is CategoriesAnswer for question in vlm.asked) == 4
+    crops = [question for question in vlm.asked if question.answer is CropAnswer]
+    assert len(crops) >= 8
+    assert all(0 <= question.facts["score"] <= 1 and question.images[0].size for question in crops)
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(
+    ("vlm", "path", "mining", "reason"),
+    [
+        (RuledVlm(), "still", {}, Reason.NO_SUBJECT),
+        (RuledVlm(believes=False), "made-up", {}, Reason.NO_SUBJECT),
+        (RuledVlm(), "made-up", {"min_diversity": 1.0}, Reason.NO_PAIR),
+        (MuteVlm(), "made-up", {}, Reason.VLM_UNUSABLE),
+    ],
+)
+def test_clips_without_a_pair_say_why(vlm: Any, path: str, mining: dict[str, Any], reason: Reason) -> None:
+    with pytest.raises(BadInput) as caught:
+        _step(vlm, **mining)(_unit(path))
+    assert caught.value.reason is reason
+
+
+@pytest.mark.footage
+@pytest.mark.parametrize(("name", "num_frames"), [("davis_camel", 90), ("davis_dog", 60)])
+def test_masks_of_pairs_from_real_clips_agree_with_their_annotation(footage: Path, name: str, num_frames: int) -> None:
+    unit = _unit(str(footage / "clips" / f"{name}.mp4"), num_frames)
+    rows = _step(RuledVlm())(unit).rows["pairs"]
+    found = [
+        masks.iou(masks.decode(subject[f"mask_{side}"]), _annotated(footage / "masks" / name, row[f"frame_{side}"]))
+        for row in rows
+        for subject in row["subjects"]
+        for side in "ab"
+    ]
+    assert np.mean(found) > 0.7
+    assert min(found) > 0.5
+
+
+def _annotated(folder: Path, number: int) -> np.ndarray:
+    return np.array(Pictures.open(folder / f"{number:05d}.png")) > 0
