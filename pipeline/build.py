@@ -4,17 +4,23 @@ sources -> (i) curate -> [decide, near-duplicates] -> clips -> (ii) mine and pai
         -> (iii) synthesise -> (iv) verify, caption -> samples        failed verifications go round again
 """
 
+import itertools
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayActorError
+
 from actors.profiles import Roles
 from cluster.storage import list_sources
 from pipeline.caption import CaptionSample
 from pipeline.curate import CurateSource
+from pipeline.engine import Step
+from pipeline.failures import Failure
 from pipeline.mine import MineClip
 from pipeline.planner import write_listing
 from pipeline.run import Run, Stopped, ask, check_writable, scratch, started
@@ -26,18 +32,28 @@ from schemas.work import Phase
 MAX_REMOVED_SHARE = 0.10
 """A --sync that would remove more than this asks for --yes: a missing mount must not empty a dataset."""
 
+MAX_RESTARTS = 3
+"""Sessions that may be lost to the death of the ledger's process before the run gives up."""
+
 Show = Callable[[Phase, dict[str, Any]], None]
+Say = Callable[[str], None]
 
 
 @dataclass
 class Outcome:
-    """What a build did. counts: per phase the outcomes of its units; seconds: wall time per part."""
+    """What a build did. counts: per phase, how many units ended how; seconds: wall time per part."""
 
     stopped: str | None = None
     num_sources: int = 0
-    counts: dict[str, Any] = field(default_factory=dict)
-    changed: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    changed: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    def detail(self) -> dict[str, Any]:
+        """What the `runs` table and --json say of it."""
+        counts = {phase: dict(found) for phase, found in self.counts.items() if found}
+        seconds = {name: round(spent, 2) for name, spent in self.seconds.items()}
+        return {"stopped": self.stopped, "counts": counts, "changed": dict(self.changed), "seconds": seconds}
 
 
 @dataclass(frozen=True)
@@ -48,9 +64,7 @@ class Options:
     yes: bool = False
 
 
-def build(
-    sources: list[str], out: Path, settings: Settings, options: Options, show: Show, say: Callable[[str], None]
-) -> Outcome:
+def build(sources: list[str], out: Path, settings: Settings, options: Options, show: Show, say: Say) -> Outcome:
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
@@ -58,38 +72,48 @@ def build(
         listing = folder / "listing.parquet"
         outcome = Outcome(num_sources=write_listing(list_sources(sources), listing))
         check_writable(out)
-        with started(out, settings, listing, deadline) as run:
-            outcome.seconds["start"] = time.monotonic() - began
-            _announce(run, say)
-            save(out, settings)
-            if options.sync:
-                _remove_missing(run, options, say)
+        for restarts in itertools.count():
             try:
-                _stream(run, options, outcome, show)
-            except Stopped as stop:
-                outcome.stopped = stop.why
-                say(f"stopping ({stop.why}): finishing what is running, then committing; run again to go on")
-                run.wind_down()
-            outcome.counts = run.progress.get("phases", {})
-            outcome.seconds["total"] = time.monotonic() - began
-            run.close(
-                "stopped" if outcome.stopped else "finished", {"counts": outcome.counts, "seconds": outcome.seconds}
-            )
+                with started(out, settings, listing, deadline) as run:
+                    outcome.seconds["start"] += time.monotonic() - began
+                    _session(run, options, outcome, show, say)
+                break
+            except RayActorError as died:
+                if restarts == MAX_RESTARTS:
+                    raise Failure(f"the process that holds the ledger died {restarts + 1} times: {died}") from died
+                say("the process that holds the ledger died; going on from what is committed")
+    outcome.seconds["total"] = time.monotonic() - began
     return outcome
 
 
-def _stream(run: Run, options: Options, outcome: Outcome, show: Show) -> None:
-    roles, config = partial(Roles, run.settings.profile), run.settings.config
+def _session(run: Run, options: Options, outcome: Outcome, show: Show, say: Say) -> None:
+    """What one life of the ledger's process sees of a build."""
+    _announce(run, say)
+    save(run.out, run.settings)
+    if options.sync:
+        _remove_missing(run, options, say)
+    try:
+        _stream(run, options, outcome, show)
+    except Stopped as stop:
+        outcome.stopped = stop.why
+        say(f"stopping ({stop.why}): finishing what is running, then committing; run again to go on")
+        run.wind_down()
+    run.close("stopped" if outcome.stopped else "finished", outcome.detail())
 
-    def phase(name: Phase, step: Callable[[Roles, Any], Any]) -> None:
+
+def _stream(run: Run, options: Options, outcome: Outcome, show: Show) -> None:
+    def phase(name: Phase, step: type[Step]) -> None:
         began = time.monotonic()
-        run.phase(name, lambda: step(roles(), config), partial(show, name))
-        outcome.seconds[name] = outcome.seconds.get(name, 0.0) + time.monotonic() - began
+        make_step = partial(_make, step, run.settings)
+        try:
+            run.phase(name, make_step, partial(show, name))
+        finally:
+            outcome.seconds[name] += time.monotonic() - began
+            outcome.counts[name].update(run.outcomes(name))
 
     while ask(run.ledger.open_wave.remote(options.limit)):
         phase(Phase.CURATE, CurateSource)
-        for kind, count in ask(run.ledger.reconcile.remote()).items():
-            outcome.changed[kind] = outcome.changed.get(kind, 0) + count
+        outcome.changed.update(ask(run.ledger.reconcile.remote()))
         ask(run.ledger.open_phase.remote(Phase.MINE))
         phase(Phase.MINE, MineClip)
         ask(run.ledger.open_phase.remote(Phase.SYNTHESIZE))
@@ -99,13 +123,18 @@ def _stream(run: Run, options: Options, outcome: Outcome, show: Show) -> None:
     phase(Phase.CAPTION, CaptionSample)
 
 
-def _announce(run: Run, say: Callable[[str], None]) -> None:
+def _make(step: type[Step], settings: Settings) -> Step:
+    """In the worker: only there are models loaded."""
+    return step(Roles(settings.profile), settings.config)
+
+
+def _announce(run: Run, say: Say) -> None:
     stale = ask(run.ledger.stale.remote())
     if stale:
         say("the settings differ from those this output was made with; to be done again: " + _counted(stale))
 
 
-def _remove_missing(run: Run, options: Options, say: Callable[[str], None]) -> None:
+def _remove_missing(run: Run, options: Options, say: Say) -> None:
     gone, known = ask(run.ledger.missing.remote())
     if gone > MAX_REMOVED_SHARE * known and not options.yes:
         run.close("stopped", {"why": "sync refused"})

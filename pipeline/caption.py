@@ -14,7 +14,10 @@ from stages import samples
 
 
 class CaptionSample:
-    """A sample's row in, the same row with new captions and a new KEY.json out. Payload: row, out, caption_fingerprint."""
+    """A sample's row in, the same row with new captions and a new KEY.json out.
+
+    Payload: row, out, caption_fingerprint.
+    """
 
     name = "caption"
 

@@ -7,6 +7,7 @@ Exit 0 done, 1 finished with failures over the configured bound or a failed chec
 import json
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from pipeline.failures import Failure, run_guarded
 from pipeline.progress import Progress
+from schemas.work import Outcome
 
 app = typer.Typer(
     name="recast",
@@ -28,6 +30,9 @@ _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
 
 Out = Annotated[Path, typer.Argument(help="The output folder of a build.", show_default=False)]
+Sources = Annotated[list[str], typer.Argument(help="Videos: files, folders, globs, a .txt list, a Parquet table.")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="Shipped name or .toml. [default: as before]")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", help="section.name=value; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
@@ -46,14 +51,14 @@ def recast(
 
 @app.command()
 def build(
-    sources: Annotated[list[str], typer.Argument(help="Videos: files, folders, globs, a .txt list, a Parquet.")],
-    out: Annotated[Path, typer.Option("--out", help="Where the dataset is, or will be.")],
-    profile: Annotated[str | None, typer.Option(help="Shipped profile or .toml. [default: as before, or embedded]")] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="section.name=value, as often as needed.")] = None,
-    category: Annotated[str | None, typer.Option(help="What to call every subject that nothing else names.")] = None,
+    sources: Sources,
+    out: Annotated[Path, typer.Option(help="Where the dataset is, or will be.")],
+    profile: ProfileName = None,
+    assignments: Assignments = None,
+    category: Annotated[str | None, typer.Option(help="What to call subjects that nothing else names.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N sources, by key.")] = None,
-    max_hours: Annotated[float | None, typer.Option(min=0, help="Stop, with everything committed, after this.")] = None,
-    sync: Annotated[bool, typer.Option("--sync", help="Remove what came from sources that are no longer given.")] = False,
+    max_hours: Annotated[float | None, typer.Option(min=0, help="Stop after this, everything committed.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Remove what came from sources no longer given.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to a --sync that removes more than 10 %.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -70,7 +75,7 @@ def build(
     options = Options(limit, max_hours, sync, yes)
     with Progress(_err) as progress:
         outcome = run_build(sources, out, settings, options, progress.show, progress.say)
-    found = {**status(out), "seconds": outcome.seconds, "this_run": outcome.counts, "changed": outcome.changed}
+    found = {**status(out), "this_run": outcome.detail()}
     if as_json:
         _print_json(found)
     else:
@@ -81,12 +86,11 @@ def build(
     _check_failures(outcome.counts, settings.config.engine.max_failed_share)
 
 
-def _check_failures(counts: dict[str, Any], bound: float) -> None:
-    outcomes = [phase.get("outcomes", {}) for phase in counts.values()]
-    failed = sum(found.get(kind, 0) for found in outcomes for kind in ("failed", "poison"))
-    units = sum(sum(found.values()) for found in outcomes)
+def _check_failures(counts: Mapping[str, Mapping[str, int]], bound: float) -> None:
+    units = sum(count for phase in counts.values() for outcome, count in phase.items() if outcome != Outcome.RETRY)
+    failed = sum(phase.get(outcome, 0) for phase in counts.values() for outcome in (Outcome.FAILED, Outcome.POISON))
     if failed > bound * units:
-        raise Failure(f"{failed} of {units} units failed; recast status shows where, the rejects table has each message")
+        raise Failure(f"{failed} of {units} units failed: recast status says where, the table `rejects` why")
 
 
 @app.command()
@@ -117,6 +121,14 @@ def check(out: Out, as_json: AsJson = False) -> None:
         raise Failure(f"{len(wrong)} problems in {out}")
     if not as_json:
         _out.print(f"{out}: every row matches its bytes", highlight=False)
+
+
+@app.command()
+def report(out: Out) -> None:
+    """An HTML page that needs no network: funnel, drop reasons, gallery with masks, attempts, timings."""
+    from pipeline.report import write_report
+
+    _out.print(str(write_report(out)), highlight=False, markup=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import ray
@@ -20,14 +20,26 @@ from ray.data import ActorPoolStrategy
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
+from actors.profiles import Roles
 from pipeline.settings import Settings
-from schemas.errors import BadInput, RecastError
+from schemas.config import Config
+from schemas.errors import BadInput, RecastError, UserError
 from schemas.reasons import Reason
 from schemas.work import Outcome, Phase, Result, Unit
 
 POLL_SECONDS = 0.2
 SOURCE_CPUS = 0.01  # distinct from the workers', or Ray Data would fuse the read into them
 WORKER_CPUS = 0.9  # what is left over keeps the source schedulable
+
+
+class Step(Protocol):
+    """Works on one unit. Knows neither Ray nor the ledger; raises BadInput for bad data."""
+
+    name: str
+
+    def __init__(self, roles: Roles, config: Config) -> None: ...
+
+    def __call__(self, unit: Unit) -> Result: ...
 
 
 class LeaseSource(Datasource):
@@ -56,12 +68,17 @@ class LeaseSource(Datasource):
 class Worker:
     """A step in an actor. Whatever a unit does, one row comes out per micro-batch, so a replay cannot shift rows."""
 
-    def __init__(self, phase: Phase, make_step: Callable[[], Any], ledger: Any, writers: list[Any], settings: Settings):
+    def __init__(
+        self, phase: Phase, make_step: Callable[[], Step], ledger: Any, writers: list[Any], settings: Settings
+    ):
         import cv2
 
         cv2.setNumThreads(1)  # parallelism is the number of workers
         self._phase, self._ledger, self._writers = phase, ledger, writers
-        self._step = make_step()
+        try:
+            self._step = make_step()
+        except UserError as mistake:
+            ray.get(ledger.fail.remote(str(mistake)))
         self._watchdog = Watchdog(settings.config.engine.row_timeout_seconds)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -89,7 +106,7 @@ class Worker:
         ray.get(writer.put.remote([result]))
 
 
-def attempt(step: Any, unit: Unit) -> Result:
+def attempt(step: Step, unit: Unit) -> Result:
     """Run a step on a unit: bad data becomes a result with its reason, a bug a result that names stage and error."""
     try:
         return step(unit)
@@ -146,7 +163,7 @@ class Watchdog:
 class Execution:
     """A phase's Ray Data execution, drained in a thread so that the caller can watch over it."""
 
-    def __init__(self, phase: Phase, make_step: Callable[[], Any], run: Any, settings: Settings) -> None:
+    def __init__(self, phase: Phase, make_step: Callable[[], Step], run: Any, settings: Settings) -> None:
         self.error: BaseException | None = None
         engine = settings.config.engine
         workers = engine.num_workers or max(1, int(run.num_cpus))

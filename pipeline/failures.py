@@ -1,14 +1,11 @@
 """How errors leave the process: a line for the user's mistakes, exit codes, and a traceback only for bugs."""
 
-import os
-import sys
 from typing import Any
 
 import typer
 from rich.console import Console
 
 from schemas.errors import Fenced, UserError
-
 
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """Typer carries its own copy of click and does not export this class."""
@@ -21,8 +18,7 @@ class Failure(Exception):
 def run_guarded(app: typer.Typer, console: Console) -> int:
     """Run the app; returns the exit code of its outcome."""
     try:
-        result = app(standalone_mode=False)
-        return int(result or 0)
+        return int(app(standalone_mode=False) or 0)
     except typer.Exit as done:
         return int(done.exit_code)
     except UsageError as mistake:
@@ -33,13 +29,12 @@ def run_guarded(app: typer.Typer, console: Console) -> int:
         return _line(console, str(failure), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _line(console, "interrupted", 130)
-    except BrokenPipeError:  # the reader of stdout left, e.g. `recast status OUT | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _line(console: Console, text: str, code: int) -> int:
-    console.print("recast: " + " ".join(text.split()), highlight=False, markup=False, style="red" if code == 2 else None)
+    console.print(
+        "recast: " + " ".join(text.split()), highlight=False, markup=False, style="red" if code == 2 else None
+    )
     return code
 
 

@@ -28,6 +28,7 @@ class LedgerHost:
     def __init__(self, out: str, settings: Settings, run_id: str, listing: str, driver_pid: int) -> None:
         self._settings = settings
         self._fatal: BaseException | None = None
+        self._stopping = False
         self._ledger = _take_over(Path(out), settings, run_id, driver_pid)
         self._planner = Planner(self._ledger.tables, settings, Path(listing))
         self._listing = f"read_parquet('{listing}')"
@@ -89,7 +90,9 @@ class LedgerHost:
         return None if self._fatal else self._guarded(lambda: self._ledger.lease(phase, max_units))
 
     def start(self, phase: Phase, ids: list[tuple[str, int]]) -> list[bool]:
-        return [False] * len(ids) if self._fatal else self._guarded(lambda: self._ledger.start(phase, ids))
+        if self._fatal or self._stopping:
+            return [False] * len(ids)
+        return self._guarded(lambda: self._ledger.start(phase, ids))
 
     def deliver(self, results: list[Result]) -> None:
         if not self._fatal:
@@ -111,7 +114,13 @@ class LedgerHost:
             raise self._fatal
         return self._ledger.progress()
 
+    def fail(self, message: str) -> None:
+        """A worker cannot do its work at all: the user's settings ask for something that is not there."""
+        self._fatal = self._fatal or UserError(message)
+
     def stop(self) -> None:
+        """No new work: leases that have not been started lapse, to be planned again by the next run."""
+        self._stopping = True
         self._ledger.stop()
 
     def close(self, event: str, detail: dict[str, Any]) -> None:

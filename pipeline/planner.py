@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import Listed, path_of
+from pipeline.rows import NEXT_ATTEMPT_SQL
 from pipeline.settings import Settings
 from pipeline.tables import Tables
 from schemas.keys import seed_of, source_key
@@ -46,7 +47,7 @@ class Planner:
         return int(rows[0]["g"])
 
     def waves(self, limit: int | None) -> Iterator[list[Unit]]:
-        """Pending sources, a wave at a time in key order. The first wave may be empty: later phases may still have work.
+        """Pending sources, a wave at a time in key order. The first may be empty: later phases may have work.
 
         A wave that a crash cut short is filled up to the same members again, since what a wave holds decides which
         donors its samples may borrow from.
@@ -108,13 +109,12 @@ class Planner:
                     else ['single_generation', 'single_manipulation'] end) as task
                 from pairs p where p.status = 'ok'),
             tried as (
-                select pair_key, task, max(attempt) + 1 as attempt from attempts
-                where fingerprint = '{fingerprint}' group by all)
+                select parent_key, task, attempt from ({NEXT_ATTEMPT_SQL}) where fingerprint = '{fingerprint}')
             select w.key, w.task, w.clip_key, w.content_hash, w.source_uri, w.generation, w.frame_a, w.frame_b,
                 w.seconds_a, w.seconds_b, w.subjects, c.content_box, coalesce(a.attempt, 0) as attempt
             from wanted w
             left join clips c on c.key = w.clip_key
-            left join tried a on a.pair_key = w.key and a.task = w.task
+            left join tried a on a.parent_key = w.key and a.task = w.task
             where not exists (
                 select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
                     and t.fingerprint = '{fingerprint}')
@@ -175,7 +175,11 @@ class Planner:
         """
 
         def unit(row: dict[str, Any]) -> Unit:
-            return Unit(Phase.CAPTION, row["key"], payload={"row": _plain(row), "caption_fingerprint": fingerprint})
+            return Unit(
+                Phase.CAPTION,
+                row["key"],
+                payload={"row": _plain(row), "out": str(self._tables.root), "caption_fingerprint": fingerprint},
+            )
 
         return self._pages(sql, unit)
 

@@ -1,7 +1,6 @@
 """Progress on stderr: a live line per phase on a terminal, a plain line every so often otherwise."""
 
 import time
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -34,7 +33,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live:
             self._live.stop()
         elif self._lines:

@@ -38,26 +38,27 @@ class Run:
     """Handles of the actors of a run, and `phase`, which streams one phase from start to end."""
 
     def __init__(self, out: Path, settings: Settings, listing: Path, num_cpus: int, deadline: float | None) -> None:
-        self.settings, self.num_cpus = settings, num_cpus
+        self.out, self.settings, self.num_cpus = out, settings, num_cpus
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
         self._deadline = deadline
         self._signal: str | None = None
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         own = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here}
-        self.ledger: Any = ray.remote(LedgerHost).options(**own).remote(
-            str(out), settings, self.run_id, str(listing), os.getpid()
+        self.ledger: Any = (
+            ray.remote(LedgerHost).options(**own).remote(str(out), settings, self.run_id, str(listing), os.getpid())
         )
         epoch = ask(self.ledger.ready.remote())
         writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         names = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]
         self.writers = [writer.remote(str(out), name, settings, epoch, self.ledger) for name in names]
         self.progress: dict[str, Any] = {}
+        self._execution: Execution | None = None
 
     def phase(self, phase: Phase, make_step: Callable[[], Any], show: Callable[[dict[str, Any]], None]) -> None:
         """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong."""
         if not self._pending(phase):
             return
-        execution = Execution(phase, make_step, self, self.settings)
+        execution = self._execution = Execution(phase, make_step, self, self.settings)
         moved, stall = time.monotonic(), self.settings.config.engine.stall_seconds
         while not execution.wait(PULSE_SECONDS):
             before = self.progress
@@ -73,6 +74,12 @@ class Run:
             raise root_cause(execution.error)
         self._pulse(phase)
         show(self.progress)
+
+    def outcomes(self, phase: Phase) -> dict[str, int]:
+        """How the units of the phase ended since it was last opened, with those sent back as "retry"."""
+        found = self.progress.get("phases", {}).get(str(phase), {})
+        retried = {"retry": found["retried"]} if found.get("retried") else {}
+        return {**found.get("outcomes", {}), **retried}
 
     def _pending(self, phase: Phase) -> bool:
         self._pulse(phase)
@@ -95,15 +102,12 @@ class Run:
         self._signal = name
 
     def wind_down(self) -> None:
-        """No new leases; let what is running finish for a moment, then seal and commit it."""
+        """No new work; let what is running finish for a moment, then seal and commit it."""
         ask(self.ledger.stop.remote())
-        end = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < end:
-            progress = ask(self.ledger.pulse.remote())
-            if not any(phase.get("leased") for phase in progress.get("phases", {}).values()):
-                break
-            time.sleep(PULSE_SECONDS)
+        if self._execution is not None:
+            self._execution.wait(GRACE_SECONDS)
         ask([writer.seal.remote() for writer in self.writers])
+        self.progress = ask(self.ledger.pulse.remote())
 
     def close(self, event: str, detail: dict[str, Any]) -> None:
         ask([writer.seal.remote() for writer in self.writers])
@@ -128,6 +132,7 @@ def ask(reference: Any) -> Any:
 def started(out: Path, settings: Settings, listing: Path, deadline: float | None) -> Iterator[Run]:
     """A run with its Ray session; signals end it gracefully while it lasts."""
     engine = settings.config.engine
+    os.environ["RECAST_DRIVER_PID"] = str(os.getpid())  # inherited by every process of the session
     with ray_session(engine.object_store_mb) as num_cpus:
         run = Run(out, settings, listing, num_cpus, deadline)
         before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}

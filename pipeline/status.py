@@ -13,12 +13,12 @@ _FUNNEL = ("sources", "clips", "pairs", "samples")
 
 
 def status(out: Path) -> dict[str, Any]:
-    """Counts per table and status, reasons, samples per task, retries, dead letters and the latest runs (JSON values)."""
+    """Counts per table and status, reasons, samples per task, retries, dead letters, the latest runs (JSON)."""
     tables = read_tables(out)
     return {
         "out": str(out),
         "funnel": {name: _counts(tables, name) for name in _FUNNEL},
-        "reasons": {name: _reasons(tables, name) for name in ("sources", "clips")},
+        "reasons": {**{name: _reasons(tables, name) for name in ("sources", "clips")}, "mining": _mining(tables)},
         "settled": _settled(tables),
         "tasks": _pairs(tables, "select task, count(*) from samples where status = 'ok' group by 1 order by 1"),
         "attempts": _attempts(tables),
@@ -27,7 +27,8 @@ def status(out: Path) -> dict[str, Any]:
             "select r, count(*) from (select unnest(reasons) as r from attempts) group by 1 order by 2 desc, 1",
         ),
         "dead_letters": _pairs(
-            tables, "select stage || ': ' || reason, count(*) from rejects where status <> 'removed' group by 1 order by 1"
+            tables,
+            "select stage || ': ' || reason, count(*) from rejects where status <> 'removed' group by 1 order by 1",
         ),
         "model_seconds": _seconds(tables),
         "runs": _runs(tables),
@@ -40,8 +41,16 @@ def _counts(tables: Snapshot, name: str) -> dict[str, int]:
 
 
 def _reasons(tables: Snapshot, name: str) -> dict[str, int]:
-    sql = f"select reason, count(*) from {name} where status <> 'ok' and reason is not null group by 1 order by 2 desc, 1"
+    sql = (
+        f"select reason, count(*) from {name} where status <> 'ok' and reason is not null group by 1 order by 2 desc, 1"
+    )
     return _pairs(tables, sql)
+
+
+def _mining(tables: Snapshot) -> dict[str, int]:
+    """Clips that were looked at and gave no pair: the answer is in `settled`, the clip itself stays ok."""
+    where = "phase = 'mine' and outcome = 'rejected'"
+    return _pairs(tables, f"select reason, count(*) from settled where {where} group by 1 order by 2 desc, 1")
 
 
 def _settled(tables: Snapshot) -> dict[str, dict[str, int]]:
@@ -86,7 +95,8 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(f"attempts: {attempts.get('ok', 0)} accepted, {attempts.get('rejected', 0)} sent back")
     for name, reasons in found["reasons"].items():
         for code, count in reasons.items():
-            console.print(f"  {count:>6} {name} dropped: {Reason(code).meaning} ({code})", highlight=False)
+            what = "clips without a pair" if name == "mining" else f"{name} dropped"
+            console.print(f"  {count:>6} {what}: {Reason(code).meaning} ({code})", highlight=False)
     for code, count in found["attempt_reasons"].items():
         console.print(f"  {count:>6} attempts sent back: {Reason(code).meaning} ({code})", highlight=False)
     for what, count in found["dead_letters"].items():

@@ -1,4 +1,4 @@
-"""Stages iii and iv: draft a sample from a pair, caption it, verify it on its stored bytes, accept it or ask for a retry."""
+"""Stages iii and iv: draft a sample from a pair, caption it, verify its stored bytes, accept it or ask for a retry."""
 
 import json
 from time import perf_counter
@@ -167,7 +167,7 @@ def read_scene(payload: dict[str, Any]) -> Scene:
 
 
 def read_donors(unit: Unit, content_hash: str) -> list[Donor]:
-    """The donors of this attempt: the next few of the unit's list, so that a retry sees others. Unreadable ones lapse."""
+    """The donors of this attempt: the next few of the list, so that a retry sees others. Unreadable ones lapse."""
     listed = unit.payload["donors"]
     start = unit.attempt * DONORS_PER_ATTEMPT
     turned = [listed[(start + offset) % len(listed)] for offset in range(min(DONORS_PER_ATTEMPT, len(listed)))]
