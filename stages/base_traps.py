@@ -10,6 +10,8 @@ from stages import masks, search
 from stages.traps import Embed, different_share
 
 CANDIDATES = 3  # places of the base that the embedder judges per removed subject
+NUM_EMPTY = 4  # places of the empty background it is shown for comparison
+MIN_LIFT = 0.5  # of the way from the background's similarity to identity, before a place counts
 
 
 def removed(draft: Draft, base: Base) -> list[int]:
@@ -22,8 +24,9 @@ def removed(draft: Draft, base: Base) -> list[int]:
 def copies_and_identity(draft: Draft, base: Base, embed: Embed) -> tuple[float, float]:
     """(best correlation, best similarity) of anything in the whole base with a removed subject.
 
-    Every place that correlates best at some scale, and the box itself, is shown to the embedder. Other subjects that
-    are known to stand elsewhere in the scene are no trace of this one and are not looked at.
+    Every place that correlates best at some scale, and the box itself, is shown to the embedder. Other subjects known
+    to stand elsewhere in the scene are no trace of this one and are not looked at. A place that is hardly more similar
+    than the empty background of the output (a white dog on white sand) counts as 0.
     """
     numbers = removed(draft, base)
     bystanders = _bystanders(draft, numbers)
@@ -33,9 +36,30 @@ def copies_and_identity(draft: Draft, base: Base, embed: Embed) -> tuple[float, 
         places = search.sightings(draft.output, subject, base.image, bystanders)[:CANDIDATES]
         correlation = max([correlation, *(place.ncc for place in places)])
         shapes = [subject, *(place.mask for place in places if place.mask.any())]
-        vectors = embed([(draft.output, subject), *((base.image, shape) for shape in shapes)])
-        similarity = max([similarity, *(float(value) for value in vectors[1:] @ vectors[0])])
+        empty = _empty_places(draft, subject)
+        pictures = [*((base.image, shape) for shape in shapes), *((draft.output, shape) for shape in empty)]
+        vectors = embed([(draft.output, subject), *pictures])
+        values = vectors[1:] @ vectors[0]
+        clutter = float(values[len(shapes) :].max()) if empty else 0.0
+        needed = clutter + MIN_LIFT * (1 - clutter)
+        similarity = max([similarity, *(float(value) if value >= needed else 0.0 for value in values[: len(shapes)])])
     return correlation, similarity
+
+
+def _empty_places(draft: Draft, subject: Mask) -> list[Mask]:
+    """The subject's shape, moved to places of the output where no known subject is."""
+    x0, y0, x1, y1 = (int(side) for side in masks.box_of(subject) or (0, 0, 0, 0))
+    shape = subject[y0:y1, x0:x1]
+    taken = np.any([*draft.output_masks, *draft.scene_masks], axis=0)
+    found: list[Mask] = []
+    for top in np.linspace(0, subject.shape[0] - shape.shape[0], 3).astype(int):
+        for left in np.linspace(0, subject.shape[1] - shape.shape[1], 5).astype(int):
+            window = slice(top, top + shape.shape[0]), slice(left, left + shape.shape[1])
+            if np.count_nonzero(taken[window] & shape) < 0.05 * np.count_nonzero(shape):
+                moved: Mask = np.zeros_like(subject)
+                moved[window] = shape
+                found.append(moved)
+    return found[:: max(len(found) // NUM_EMPTY, 1)][:NUM_EMPTY]
 
 
 def _bystanders(draft: Draft, numbers: list[int]) -> Mask | None:

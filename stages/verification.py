@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from schemas.config import VerificationThresholds
 from schemas.questions import Answer, Question, Unusable, VerdictAnswer
 from schemas.reasons import Reason
-from schemas.sample import Base, Check, Draft, Reference, Verdict
+from schemas.sample import Base, Check, Draft, Verdict
 from schemas.video import Image
 from stages import base_traps, facts, instructions, masks, traps
 from stages.traps import Embed
@@ -66,17 +66,13 @@ def _reference_checks(draft: Draft, thresholds: VerificationThresholds) -> Itera
     references = draft.references
     inexact = max(traps.inexact_share(reference) for reference in references)
     yield below("inexact_share", inexact, 0.0, Reason.IDENTITY_DRIFT)
-    ratios = [ratio for reference in references for ratio in _ratios(reference)]
+    ratios = [traps.measured_ratio(reference) for reference in references]
     yield above("area_ratio_min", min(ratios), thresholds.min_area_ratio, Reason.OBJECT_EXPANSION)
     yield below("area_ratio_max", max(ratios), thresholds.max_area_ratio, Reason.OBJECT_EXPANSION)
     handedness = min(traps.handedness(reference) for reference in references)
     yield above("handedness", handedness, thresholds.min_handedness, Reason.MIRRORED)
     crowd = max(traps.two_subjects(draft, number) for number in range(len(references)))
     yield below("second_subject", crowd, thresholds.max_second_subject, Reason.TWO_SUBJECTS)
-
-
-def _ratios(reference: Reference) -> tuple[float, float]:
-    return traps.mask_ratio(reference), traps.measured_ratio(reference)
 
 
 def _leak_checks(draft: Draft, thresholds: VerificationThresholds) -> Iterator[Check]:
