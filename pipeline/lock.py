@@ -48,7 +48,7 @@ class OutputLock:
             "pid": pid,
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": _command(pid)[:500],
+            "command": " ".join(_command(pid).split())[:200],
         }
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, json.dumps(me).encode(), 0)

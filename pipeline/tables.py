@@ -4,6 +4,7 @@ A foreign commit is fatal to whoever still holds an older handle: every commit h
 `max_commit_retries=0`, so delta-rs refuses instead of rebasing. Knows nothing of units, leases or phases.
 """
 
+import re
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -60,6 +62,9 @@ class Snapshot:
 
     def __init__(self, root: str | Path, memory_mb: int = 256) -> None:
         self.root = Path(root)
+        refused = sorted(set(str(self.root.absolute())) & set("[]^|\\"))
+        if refused:  # delta-rs panics or writes elsewhere
+            raise UserError(f"{self.root}: the path of an output cannot have {' '.join(refused)} in it")
         self._delta: dict[str, DeltaTable] = {}
         self._viewed: dict[str, int] = {}
         spill = Path(tempfile.gettempdir()) / f"recast-{uuid.uuid4().hex}"  # made by DuckDB only if it must spill
@@ -129,7 +134,7 @@ class Snapshot:
         files = self._delta[name].file_uris() if name in self._delta else []
         if not files:
             return f"SELECT * FROM _empty_{name}"
-        quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+        quoted = ", ".join(_quoted(file) for file in files)
         stored = f"read_parquet([{quoted}], union_by_name = true)"
         return f"SELECT * FROM _empty_{name} UNION ALL BY NAME SELECT * FROM {stored}"
 
@@ -282,6 +287,12 @@ def _key(name: str, row: Row) -> str:
     if unknown:
         raise ValueError(f"{name} has no column {', '.join(sorted(unknown))}")
     return str(key)
+
+
+def _quoted(file: str) -> str:
+    """A file of delta-rs (percent-encoded) as a DuckDB string that is no glob pattern."""
+    path = re.sub(r"([*?])", r"[\1]", unquote(file))
+    return "'" + path.replace("'", "''") + "'"
 
 
 def now() -> datetime:

@@ -60,7 +60,9 @@ def test_the_undisturbed_run_has_every_outcome(outputs):
 CRASHES = st.lists(st.tuples(st.sampled_from(IN_A_RUN), st.integers(1, 6)), max_size=4)
 
 
-@given(crashes=CRASHES, mishaps=st.lists(st.sampled_from(MISHAPS), max_size=60), from_earlier=st.booleans())
+@given(
+    crashes=CRASHES, mishaps=st.lists(st.sampled_from(MISHAPS), min_size=30, max_size=60), from_earlier=st.booleans()
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_crashes_and_mishaps_change_nothing(outputs, tmp_path_factory, crashes, mishaps, from_earlier):
     out = tmp_path_factory.mktemp("crashed")
@@ -81,6 +83,8 @@ def run_process(out: Path, failpoint: str = "") -> int:
         "live(Path(sys.argv[1]), sys.argv[2] or 'last', 'new', deque())"
     )
     environment = {**os.environ, "PYTHONPATH": f"{HERE.parent.parent}{os.pathsep}{HERE}"}
+    environment["PYTHONPYCACHEPREFIX"] = str(out.parent / "pycache")  # compile once, for the processes that follow
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if failpoint:
         environment["RECAST_FAILPOINT"] = failpoint
     command = [sys.executable, "-c", script, str(out), failpoint]
