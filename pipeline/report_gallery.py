@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.caption import read_members
 from pipeline.report_markup import Html, joined, text
 from pipeline.tables import Snapshot
+from schemas.sample import Task
 from schemas.video import Image, Mask
 from stages import masks, samples
 
@@ -26,6 +27,8 @@ _COLOURS: tuple[tuple[int, int, int], ...] = ((255, 170, 0), (0, 190, 255), (255
 _BOX_COLOUR = (255, 255, 255)
 _LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 _WORDS = (("instruction", "instruction"), ("caption_short", "short"), ("caption_long", "long"))
+
+_TASKS = [str(task) for task in Task]
 
 _UNSHOWABLE = (OSError, KeyError, ValueError, tarfile.TarError, cv2.error)
 """A shard that is gone, or bytes that are damaged: `recast check` is the place that judges them."""
@@ -50,16 +53,20 @@ def gallery(tables: Snapshot) -> Html:
         cards.setdefault(row["task"] or "", []).append(_card(tables.root, row, budget))
     return joined(
         Html("<h3>{task}</h3>{cards}").fill(task=task.replace("_", " "), cards=joined(cards[task]))
-        for task in sorted(cards)
+        for task in sorted(cards, key=lambda task: (_TASKS.index(task) if task in _TASKS else len(_TASKS), task))
     )
 
 
 def _card(out: Path, row: dict[str, Any], budget: _Budget) -> Html:
     title = Html('<b>{key}</b> attempt {attempt}, seed {seed}, from <span class="name">{uri}</span>').fill(
-        key=str(row["key"])[:12], attempt=row["attempt"], seed=str(row["seed"]), uri=row["source_uri"]
+        key=str(row["key"])[:12], attempt=(row["attempt"] or 0) + 1, seed=str(row["seed"]), uri=row["source_uri"]
     )
-    pattern = '<article><p class="title">{title}</p>{pictures}{words}<p class="scores">{scores}</p></article>'
-    return Html(pattern).fill(title=title, pictures=_strip(out, row, budget), words=_words(row), scores=_scores(row))
+    return joined([
+        Html('<article><p class="title">{title}</p><div class="sides">').fill(title=title),
+        _strip(out, row, budget),
+        Html('<div class="words">{words}</div></div>').fill(words=_words(row)),
+        Html('<p class="scores">{scores}</p></article>').fill(scores=_scores(row)),
+    ])  # fmt: skip
 
 
 def _strip(out: Path, row: dict[str, Any], budget: _Budget) -> Html:
@@ -123,24 +130,27 @@ def thumbnail(image: Image, outlined: Sequence[tuple[int, Mask]], box: Sequence[
         outlines, _ = cv2.findContours(
             masks.resize(mask, rows, columns).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )
-        for colour, thickness_px in (((0, 0, 0), 3), (_COLOURS[number % len(_COLOURS)], 1)):
+        for colour, thickness_px in (((0, 0, 0), 4), (_COLOURS[number % len(_COLOURS)], 2)):
             cv2.drawContours(small, outlines, -1, colour, thickness_px, cv2.LINE_AA)
     if box:
         corners = [round(side * scale) for side in box]
-        for colour, thickness_px in (((0, 0, 0), 3), (_BOX_COLOUR, 1)):
+        for colour, thickness_px in (((0, 0, 0), 4), (_BOX_COLOUR, 2)):
             cv2.rectangle(small, corners[:2], [corners[2] - 1, corners[3] - 1], colour, thickness_px)
     _, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return bytes(data)
 
 
 def _words(row: dict[str, Any]) -> Html:
-    lines = []
+    """A column per language."""
+    columns: dict[str, list[Html]] = {}
     for column, name in _WORDS:
         for language, words in sorted(dict(row[column] or []).items()):
-            pattern = '<p class="{name}" lang="{language}"><small>{name} {short}</small> {words}</p>'
-            tag = _LANGUAGES.get(language, language)
-            lines.append(Html(pattern).fill(name=name, language=tag, short=language, words=words))
-    return joined(lines)
+            line = Html('<p class="{name}"><small lang="en">{name}</small> <span>{words}</span></p>')
+            columns.setdefault(language, []).append(line.fill(name=name, words=words))
+    return joined(
+        Html('<div lang="{language}">{lines}</div>').fill(language=_LANGUAGES.get(name, name), lines=joined(lines))
+        for name, lines in columns.items()
+    )
 
 
 def _scores(row: dict[str, Any]) -> Html:

@@ -54,15 +54,15 @@ def number(value: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage; it says 0 % and 100 % only where that is exact."""
+    """A percentage that never breaks across lines; it says 0 % and 100 % only where that is exact."""
     if not whole:
         return "–"
     percent = 100 * part / whole
     if 0 < percent < 0.1:
-        return "< 0.1 %"
+        return "<\u00a00.1\u00a0%"
     if 99.9 < percent < 100:
-        return "> 99.9 %"
-    return f"{percent:.1f} %" if percent % 1 else f"{percent:.0f} %"
+        return ">\u00a099.9\u00a0%"
+    return f"{percent:.1f}\u00a0%" if percent % 1 else f"{percent:.0f}\u00a0%"
 
 
 def size(num_bytes: int) -> str:
@@ -105,11 +105,15 @@ def bar(part: float, whole: float, kind: str = "") -> Html:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], kind: str = "") -> Html:
     """Numbers are set to the right. NOTHING when there are no rows."""
-    lines = [joined(_cell(value) for value in row) for row in rows]
-    if not lines:
+    rows = list(rows)
+    if not rows:
         return NOTHING
-    head = joined(Html('<th scope="col">{name}</th>').fill(name=name) for name in headings)
-    body = joined(Html("<tr>{line}</tr>").fill(line=line) for line in lines)
+    kinds = ["number" if any(_is_number(row[column]) for row in rows) else "" for column in range(len(headings))]
+    head = joined(
+        Html('<th scope="col" class="{kind}">{name}</th>').fill(kind=kind, name=name)
+        for kind, name in zip(kinds, headings, strict=True)
+    )
+    body = joined(Html("<tr>{line}</tr>").fill(line=joined(map(_cell, row))) for row in rows)
     pattern = (
         '<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
@@ -117,5 +121,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], kind: str = ""
 
 
 def _cell(value: Any) -> Html:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Html('<td class="number">{value}</td>' if is_number else "<td>{value}</td>").fill(value=value)
+    return Html('<td class="number">{value}</td>' if _is_number(value) else "<td>{value}</td>").fill(value=value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

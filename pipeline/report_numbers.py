@@ -8,6 +8,9 @@ from pipeline.tables import Row, Snapshot
 
 NUM_ATTEMPTS = 50
 _FUNNEL = ("sources", "clips", "pairs", "samples")
+_FUNNEL_NOTE = Html(
+    '<p class="note">Share: kept of found. Led further: kept rows from which the next step kept something, of kept.</p>'
+)
 _GAVE = {
     "sources": "select count(*) as n from sources p where status = 'ok' and exists ("
     "select 1 from clips c where c.status = 'ok' and c.content_hash = p.content_hash)",
@@ -37,7 +40,7 @@ def funnel(tables: Snapshot, found: dict[str, Any]) -> Html:
         others = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         lines.append([name, total, kept, share(kept, total), bar(kept, total), _gave(tables, name, kept), others])
     funnel = table(["", "found", "kept", "share", "", "led further", "not kept"], lines)
-    return joined([funnel, _tasks(found["tasks"]), _settled(found["settled"])])
+    return joined([funnel, _FUNNEL_NOTE, _tasks(found["tasks"]), _settled(found["settled"])])
 
 
 def _gave(tables: Snapshot, name: str, kept: int) -> str:
@@ -137,7 +140,7 @@ def _sent_back(tables: Snapshot) -> Html:
         [
             Html("<code>{key}</code>").fill(key=str(row["pair_key"])[:12]),
             (row["task"] or "").replace("_", " "),
-            str(row["attempt"]),
+            str(row["attempt"] + 1),
             str(row["rung"] if row["rung"] is not None else ""),
             "tried again" if row["status"] == "rejected" else "given up",
             joined(Html("<div>{why}</div>").fill(why=meaning(code)) for code in row["reasons"] if code),
@@ -159,7 +162,7 @@ def _dead_letters(tables: Snapshot) -> Html:
             (row["task"] or "").replace("_", " "),
             row["stage"],
             meaning(row["reason"]),
-            row["message"],
+            named(row["message"]),
             row["num_attempts"],
         ]
         for row in rows
