@@ -1,6 +1,6 @@
 """Role `segmenter`: masks for boxes, tracked through the frames of a clip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import numpy as np
 from actors.detector import motion_map
 from schemas.subject import Box, Detection, Track
 from schemas.video import Footage, Image, Mask
-from stages import masks, mining, motion, segmentation
+from stages import instances, masks, mining, motion, segmentation
 
 
 class Segmenter(Protocol):
@@ -56,10 +56,18 @@ class FlowSegmenter:
         belief = segmentation.posterior(
             [view.image for view in views], [view.evidence for view in views], [view.allowed for view in views]
         )
-        tracks: list[Track] = []
+        sights: list[instances.Sight] = []
         for number, (anchor, boxes) in enumerate(found):
-            agreeing = _seen_from(anchors[number], belief[number + len(found)], beside[number])
-            tracks += self._cut(footage.images[anchor], anchors[number], belief[number], agreeing, boxes)
+            flow = _flow(anchors[number], beside[number])
+            sights.append(_sight(footage.images[anchor], anchors[number], belief[number], boxes, flow))
+        contrast = instances.strongest_contrast(sights)
+        tracks: list[Track] = []
+        for view, near, (anchor, boxes), sight in zip(anchors, belief[len(found) :], found, sights, strict=True):
+            agreeing = None if sight.flow is None else np.asarray(motion.warp(near, sight.flow) > 0.5)
+            for number, mask, score in _scored(view, sight, contrast, agreeing):
+                full = masks.resize(mask, *footage.images[anchor].shape[:2])
+                if full.any():
+                    tracks.append(Track(boxes[number].phrase, {anchor: full}, {anchor: score}))
         return tracks
 
     def _view(self, footage: Footage, position: int, anchor: int, boxes: Sequence[Detection]) -> _View:
@@ -79,38 +87,40 @@ class FlowSegmenter:
                 )
         return _View(position, image, evidence.astype(np.float32), allowed)
 
-    def _cut(
-        self, image: Image, view: _View, belief: motion.Map, agreeing: Mask | None, boxes: Sequence[Detection]
-    ) -> list[Track]:
-        fine = motion.shrink(image, _FINE_SHORT_SIDE_PX)
-        mask = segmentation.refine(fine, belief, view.allowed)
-        scale = mask.shape[1] / image.shape[1]
-        least = int(_MIN_AREA_SHARE * mask.size)
-        parts = segmentation.instances(mask, [_scaled(each.box, scale) for each in boxes], least)
-        tracks = []
-        for number, part in sorted(parts.items()):
-            rough = masks.resize(part, *view.evidence.shape)
-            if not rough.any():
-                continue
-            evidence = segmentation.measure(view.image, rough, view.evidence)
-            evidence["stable"] = 0.5 if agreeing is None else _agreement(rough, agreeing)
-            full = masks.resize(part, *image.shape[:2])
-            score = segmentation.confidence(evidence)
-            tracks.append(Track(boxes[number].phrase, {view.position: full}, {view.position: score}))
-        return tracks
+
+def _flow(view: _View, beside: _View) -> motion.Flow | None:
+    """From an anchor to its neighbour, at the rough size; None when it has none."""
+    return None if view.position == beside.position else motion.flow_between(view.image, beside.image)
+
+
+def _sight(
+    image: Image, view: _View, belief: motion.Map, boxes: Sequence[Detection], flow: motion.Flow | None
+) -> instances.Sight:
+    """The anchor at the fine size, all its subjects in one mask."""
+    fine = motion.shrink(image, _FINE_SHORT_SIDE_PX)
+    scale = fine.shape[1] / image.shape[1]
+    mask = segmentation.refine(fine, belief, view.allowed)
+    return instances.Sight(fine, mask, [_scaled(each.box, scale) for each in boxes], flow)
+
+
+def _scored(
+    view: _View, sight: instances.Sight, contrast: instances.Contrast | None, agreeing: Mask | None
+) -> Iterator[tuple[int, Mask, float]]:
+    """Which box, mask at the fine size, and confidence, of every instance of one anchor."""
+    least = int(_MIN_AREA_SHARE * sight.mask.size)
+    for number, part in sorted(instances.parts_in_boxes(sight.mask, sight.boxes, least).items()):
+        whole = masks.resize(part, *view.evidence.shape)
+        stable = 0.5 if agreeing is None else _agreement(whole, agreeing)
+        for piece in [part] if contrast is None else instances.split(sight, part, contrast):
+            rough = masks.resize(piece, *view.evidence.shape)
+            evidence = segmentation.measure(view.image, rough, view.evidence, whole & ~rough)
+            yield number, piece, segmentation.confidence(evidence | {"stable": stable})
 
 
 def _beside(footage: Footage, anchor: int) -> int:
     """The nearest frame of an anchor's context (itself when it has none)."""
     groups = mining.context(footage, anchor)
     return groups[0][-1] if groups else anchor
-
-
-def _seen_from(view: _View, belief: motion.Map, beside: _View) -> Mask | None:
-    """The neighbouring frame's segmentation at the anchor's pixels; None when the anchor has no neighbour."""
-    if view.position == beside.position:
-        return None
-    return np.asarray(motion.warp(belief, motion.flow_between(view.image, beside.image)) > 0.5)
 
 
 def _agreement(mask: Mask, other: Mask) -> float:

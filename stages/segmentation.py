@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.subject import Box
 from schemas.video import Image, Mask
 from stages import masks
 from stages.motion import Map
@@ -30,7 +29,7 @@ def posterior(images: Sequence[Image], motion: Sequence[Map], allowed: Sequence[
 
     motion: evidence in [0, 1] per frame; allowed: where subjects may be. All (H, W) of their image.
     """
-    codes = [_colour_codes(image) for image in images]
+    codes = [colour_codes(image) for image in images]
     moving = [_motion_logit(each) for each in motion]
     belief = [np.where(where, each, 0).astype(np.float32) for each, where in zip(motion, allowed, strict=True)]
     for _ in range(_ROUNDS):
@@ -48,7 +47,8 @@ def _motion_logit(motion: Map) -> Map:
     return np.asarray(np.clip(np.log(share / (1 - share)), low, high), dtype=np.float32)
 
 
-def _colour_codes(image: Image) -> NDArray[np.int32]:
+def colour_codes(image: Image) -> NDArray[np.int32]:
+    """(H, W) number of each pixel's coarse Lab colour."""
     lab = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.int32)
     # Skin, fur and asphalt differ little in a and b: those channels get their bins from the range that occurs.
     light = lab[..., 0] * _BINS // 256
@@ -74,6 +74,11 @@ def _histogram(codes: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArra
         counts = 0.5 * counts + 0.25 * (before + after)
     flat = counts.ravel()
     return np.asarray(flat / max(float(flat.sum()), 1e-9), dtype=np.float64)
+
+
+def colour_shares(image: Image, where: Mask) -> NDArray[np.float64]:
+    """How the pixels under a mask share out on the colour codes; sums to 1 unless the mask is empty."""
+    return _histogram(colour_codes(image)[where], np.ones(masks.area_px(where), np.float32))
 
 
 def smooth(image: Image, values: Map, radius_px: int = 6, epsilon: float = 0.002) -> Map:
@@ -119,34 +124,18 @@ def clean(mask: Mask) -> Mask:
     return masks.fill_holes(opened, max_area_px=max(total // 50, 4))
 
 
-def instances(mask: Mask, boxes: Sequence[Box], min_area_px: int) -> dict[int, Mask]:
-    """The parts of a mask per box (by position in `boxes`): each connected part goes to the box it lies in most.
-
-    Parts that lie mostly outside every box belong to none.
-    """
-    found: dict[int, Mask] = {}
-    for part in masks.components(mask, min_area_px):
-        shares = [_share_inside(part, box) for box in boxes]
-        if shares and max(shares) > 0.5:
-            best = int(np.argmax(shares))
-            found[best] = found[best] | part if best in found else part
-    return found
-
-
-def _share_inside(part: Mask, box: Box) -> float:
-    inside = masks.mask_of(box, *part.shape) & part
-    return masks.area_px(inside) / max(masks.area_px(part), 1)
-
-
-def measure(image: Image, mask: Mask, motion: Map) -> dict[str, float]:
+def measure(image: Image, mask: Mask, motion: Map, others: Mask | None = None) -> dict[str, float]:
     """What speaks for a mask, each in [0, 1]; all arrays (H, W) of one frame.
 
     colour: how colours inside and around differ (Hellinger distance); motion: evidence inside less that around;
     edges: strength of the picture's edges under the outline; border: share of the outline on the frame's border.
+    What other subjects cover (`others`) does not count as around.
     """
     area = masks.area_px(mask)
     radius_px = max(0.15 * float(np.sqrt(area)), 3.0)
     ring = masks.dilate(mask, radius_px) & ~masks.dilate(mask, 1.5)
+    if others is not None:
+        ring &= ~others
     outline = masks.dilate(mask, 1.0) & ~masks.erode(mask, 1.0)
     if not ring.any() or not area:
         return dict.fromkeys(("colour", "motion", "edges"), 0.0) | {"border": 1.0}
@@ -178,8 +167,5 @@ def _above(value: float, middle: float, width: float) -> float:
 
 
 def _separation(image: Image, inside: Mask, outside: Mask) -> float:
-    codes = _colour_codes(image)
-    one, other = (
-        _histogram(codes[where].ravel(), np.ones(int(where.sum()), np.float32)) for where in (inside, outside)
-    )
-    return float(np.sqrt(max(1 - np.sqrt(one * other).sum(), 0)))
+    shares = colour_shares(image, inside) * colour_shares(image, outside)
+    return float(np.sqrt(max(1 - np.sqrt(shares).sum(), 0)))

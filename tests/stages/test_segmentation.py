@@ -40,15 +40,6 @@ def test_refining_is_repeatable() -> None:
     assert np.array_equal(once, again)
 
 
-def test_parts_go_to_the_box_they_lie_in_and_strays_to_none() -> None:
-    mask = np.zeros((60, 100), np.bool_)
-    mask[10:30, 10:30] = mask[35:45, 12:28] = mask[10:30, 60:90] = mask[50:58, 40:50] = True
-    parts = segmentation.instances(mask, [(8, 8, 32, 50), (55, 8, 95, 32)], 10)
-    assert set(parts) == {0, 1}
-    assert parts[0].sum() == 400 + 160
-    assert parts[1].sum() == 600
-
-
 def test_confidence_prefers_the_true_mask_to_wrong_ones() -> None:
     image, (mask,) = frame_of(0, [DISC])
     evidence = np.where(masks.dilate(mask, 2), 0.95, 0.05).astype(np.float32)
