@@ -58,11 +58,10 @@ def test_the_undisturbed_run_has_every_outcome(outputs):
 
 
 CRASHES = st.lists(st.tuples(st.sampled_from(IN_A_RUN), st.integers(1, 6)), max_size=4)
+LUCK = st.lists(st.sampled_from(MISHAPS), min_size=30, max_size=60)
 
 
-@given(
-    crashes=CRASHES, mishaps=st.lists(st.sampled_from(MISHAPS), min_size=30, max_size=60), from_earlier=st.booleans()
-)
+@given(crashes=CRASHES, mishaps=LUCK, from_earlier=st.booleans())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_crashes_and_mishaps_change_nothing(outputs, tmp_path_factory, crashes, mishaps, from_earlier):
     out = tmp_path_factory.mktemp("crashed")
