@@ -105,14 +105,17 @@ def plan_reference(
 
 
 def scaled_output(scene: Scene, config: SynthesisConfig) -> tuple[Image, list[Mask]]:
-    """Frame B and its subjects' masks, scaled down so that the long side is at most max_side_px."""
+    """Frame B and its subjects' masks, scaled down so that the long side is at most max_side_px.
+
+    Raises BadInput(SUBJECT_TOO_SMALL) when a mask is empty at that size.
+    """
     height, width = scene.image_b.shape[:2]
     factor = config.max_side_px / max(height, width)
-    if factor >= 1:
-        return scene.image_b, scene.masks_b
-    height, width = max(round(height * factor), 1), max(round(width * factor), 1)
-    output = np.asarray(cv2.resize(scene.image_b, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    scaled = [masks.resize(mask, height, width) for mask in scene.masks_b]
+    output, scaled = scene.image_b, scene.masks_b
+    if factor < 1:
+        height, width = max(round(height * factor), 1), max(round(width * factor), 1)
+        output = np.asarray(cv2.resize(output, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        scaled = [masks.resize(mask, height, width) for mask in scaled]
     if not all(mask.any() for mask in scaled):
         raise BadInput(Reason.SUBJECT_TOO_SMALL, "a subject vanishes at the output's size")
     return output, scaled

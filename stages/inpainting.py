@@ -26,6 +26,7 @@ MAX_HOLE_CENTRES = 1500  # at the coarsest level
 MAX_SOURCE_CENTRES = 7000
 MIN_SOURCE_CENTRES = 100
 COARSE_ROUNDS = 4
+REFLECTED_SHARE = 0.3  # of the hole's width: how far beside it the first guess looks
 HEIGHT_PENALTY = 600  # per squared row of vertical offset at the coarsest level, in summed squared 7-bit differences
 
 
@@ -77,7 +78,7 @@ def _fill(image: Image, hole: Mask, unusable: Mask, rng: np.random.Generator) ->
         finer = _level(image, hole, unusable, factor)
         offsets = _finer(level, offsets, finer)
         level = finer
-        _vote(level, offsets)
+        _vote(level, offsets, radius=2 if factor > 1 else 1)
         for _ in range(2 if factor > 1 else 0):
             offsets = _search_near(level, offsets, rng)
             _vote(level, offsets)
@@ -111,7 +112,7 @@ def _any_of(mask: Mask, factor: int) -> Mask:
 
 
 def _begin(level: _Level) -> None:
-    """First guess: every row goes on with what lies beside the hole, reflected at its nearer end.
+    """First guess: every row goes on with what lies close beside the hole, reflected to and fro.
 
     Diffusion as a first guess would be smooth, and the search would then answer it with road and sky only.
     """
@@ -124,7 +125,9 @@ def _begin(level: _Level) -> None:
         right = np.searchsorted(known, wanted)
         left_end, right_end = known[np.maximum(right - 1, 0)], known[np.minimum(right, len(known) - 1)]
         nearer = np.where(np.abs(wanted - left_end) <= np.abs(right_end - wanted), left_end, right_end)
-        mirrored = np.clip(2 * nearer - wanted, 0, level.hole.shape[1] - 1)
+        reach = max(int(REFLECTED_SHARE * len(wanted)), 4)
+        depth = np.abs((np.abs(wanted - nearer) - 1) % (2 * reach) - reach)
+        mirrored = np.clip(nearer - np.sign(wanted - nearer) * (reach - depth), 0, level.hole.shape[1] - 1)
         usable = level.usable[y, mirrored]
         guess[y, wanted[usable]] = level.image[y, mirrored[usable]]
     level.image[level.hole] = guess[level.hole]
@@ -167,24 +170,27 @@ def _field(level: _Level, offsets: Offsets) -> NDArray[np.int32]:
 
 
 def _vote(level: _Level, offsets: Offsets, radius: int = 2) -> None:
-    """Every pixel of the hole becomes the mean of what the patches that cover it propose."""
+    """Every pixel of the hole becomes the mean of what the patches that cover it propose, its own counting most."""
     height, width = level.hole.shape
-    pixels = np.argwhere(level.hole)
+    y, x = (side.astype(np.int32) for side in np.nonzero(level.hole))
     field = np.pad(_field(level, offsets), ((radius, radius), (radius, radius), (0, 0)), constant_values=1 << 20)
-    total = np.zeros((len(pixels), 3), np.int32)
-    count = np.zeros((len(pixels), 1), np.int32)
+    stride = width + 2 * radius
+    field_y, field_x = (np.ascontiguousarray(field[..., axis]).reshape(-1) for axis in (0, 1))
+    # One pixel more than the picture has: a black one that stands for every proposal that is no good.
+    usable = np.append(level.usable.reshape(-1), False).astype(np.int32)
+    pixels = np.vstack([level.image.reshape(-1, 3), np.zeros((1, 3), np.int32)]) * usable[:, None]
+    total, count = np.zeros((len(y), 3), np.int32), np.zeros(len(y), np.int32)
     for dy in range(2 * radius + 1):
         for dx in range(2 * radius + 1):
-            where = pixels + field[pixels[:, 0] + dy, pixels[:, 1] + dx]
-            inside = (where[:, 0] >= 0) & (where[:, 0] < height) & (where[:, 1] >= 0) & (where[:, 1] < width)
-            where[~inside] = 0
-            weight = (inside & level.usable[where[:, 0], where[:, 1]]).astype(np.int32)
-            weight *= 8 if dy == dx == radius else 1
-            total += weight[:, None] * level.image[where[:, 0], where[:, 1]]
-            count += weight[:, None]
-    voted = (total + count // 2) // np.maximum(count, 1)
-    current = level.image[pixels[:, 0], pixels[:, 1]]
-    level.image[pixels[:, 0], pixels[:, 1]] = np.where(count > 0, voted, current)
+            above = (y + dy) * stride + x + dx
+            source_y, source_x = y + field_y.take(above), x + field_x.take(above)
+            inside = (source_y >= 0) & (source_y < height) & (source_x >= 0) & (source_x < width)
+            where = np.where(inside, source_y * width + source_x, height * width)
+            weight = 8 if dy == dx == radius else 1
+            total += weight * pixels.take(where, axis=0)
+            count += weight * usable.take(where)
+    voted = (total + (count // 2)[:, None]) // np.maximum(count, 1)[:, None]
+    level.image[y, x] = np.where(count[:, None] > 0, voted, level.image[y, x])
 
 
 def _finer(level: _Level, offsets: Offsets, finer: _Level) -> Offsets:

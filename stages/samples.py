@@ -13,7 +13,8 @@ from schemas.video import Image, Mask
 from stages import masks
 
 VERSION = 1
-PNG_COMPRESSION = 3
+PNG_COMPRESSION = 1
+"""Of zlib. Half the time of level 3 for 4 % more bytes (1.2 MP frames: 0.07 s, 1.8 MB)."""
 
 PROVENANCE = "provenance"
 """The one fact that is not about what can be seen: content hashes and frame numbers the pixels come from."""
