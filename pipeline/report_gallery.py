@@ -42,10 +42,11 @@ class _Budget:
 def gallery(tables: Snapshot) -> Html:
     """Up to SAMPLES_PER_TASK samples of each task, the first by key, which is as good as drawn at random."""
     rows = tables.query(
-        f"""with chosen as (
-                select key, row_number() over (partition by task order by key) as rank from samples where status = 'ok')
-            select s.* exclude (facts) from samples s join chosen using (key)
-            where rank <= {SAMPLES_PER_TASK} order by rank, s.task"""
+        f"""with first as (
+                select task, unnest(min(key, {SAMPLES_PER_TASK})) as key from samples
+                where status = 'ok' group by task),
+            chosen as (select key, row_number() over (partition by task order by key) as rank from first)
+            select s.* exclude (facts) from samples s join chosen using (key) order by rank, s.task"""
     ).to_pylist()
     budget = _Budget(MAX_PICTURE_BYTES)
     cards: dict[str, list[Html]] = {}

@@ -1,6 +1,7 @@
 """HTML that cannot be broken by what is put into it: every value is escaped unless it is Html already."""
 
 import html
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -49,6 +50,8 @@ def _visible(character: str) -> str:
 
 def number(value: float) -> str:
     """Three significant digits or so, without exponents."""
+    if not math.isfinite(value):
+        return str(value)
     size = abs(value)
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.3g}" if size >= 1e-3 else "0"
 

@@ -2,6 +2,7 @@ import base64
 import html.parser
 import json
 import re
+import shutil
 import threading
 
 import cv2
@@ -187,6 +188,18 @@ def test_an_output_without_rows_gives_a_whole_page(ledger):
     assert "Nothing was dropped" in page.text
 
 
+def test_tables_that_are_not_there_yet_are_empty(ledger):
+    fill(ledger, [Task.SINGLE_GENERATION])
+    for name in ("attempts", "rejects", "settled", "pairs", "runs"):
+        shutil.rmtree(ledger.out / "tables" / name)
+    text = render(ledger.out)
+    assert len(pictures(text)) == 4
+    assert "pairs 0 0 –" in section(text, "funnel")
+    shutil.rmtree(ledger.out / "tables")
+    (ledger.out / "tables").mkdir()
+    assert "samples 0 0 –" in section(render(ledger.out), "funnel")
+
+
 def test_nothing_is_loaded_and_nothing_runs(page_of_all_tasks):
     page = Page(page_of_all_tasks)
     assert page.open == []
@@ -348,3 +361,11 @@ def test_shares_never_round_to_all_or_nothing(part, whole, shown):
 )
 def test_sizes(num_bytes, shown):
     assert report_markup.size(num_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.0, "0"), (1e-9, "0"), (0.01234, "0.0123"), (-0.5, "-0.5"), (12.34, "12.3"), (1234.5, "1,234"), (np.nan, "nan")],
+)
+def test_numbers(value, shown):
+    assert report_markup.text(value) == shown
