@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-QUIET = {
+ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine is slow to start, not broken
     # A worker killed for memory must be seen by the ledger as a death, not vanish in silent retries of Ray's own.
     "RAY_task_oom_retries": "0",
 }
@@ -19,7 +20,7 @@ QUIET = {
 @contextmanager
 def ray_session(object_store_mb: int, num_cpus: int | None = None) -> Iterator[int]:
     """Yields the number of CPUs of the session. A cluster that is already joined, or named by RAY_ADDRESS, is used."""
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
     from ray.data import DataContext

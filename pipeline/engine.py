@@ -21,6 +21,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from actors.profiles import Roles
+from pipeline import failpoints
 from pipeline.settings import Settings
 from schemas.config import Config
 from schemas.errors import BadInput, RecastError, UserError
@@ -94,6 +95,7 @@ class Worker:
     def _work(self, unit: Unit) -> Result:
         began = time.perf_counter()
         with self._watchdog.watching(f"{self._phase} of {unit.key}"):
+            failpoints.misbehave(str(unit.payload.get("path")))
             result = attempt(self._step, unit)
         result.seconds.setdefault("total", time.perf_counter() - began)
         return result

@@ -6,6 +6,7 @@ the nth hit) or, inside one test process, by `armed(name, nth)`, which raises `C
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,6 +82,17 @@ def armed(name: str, nth: int = 1) -> Iterator[None]:
         yield
     finally:
         _countdown.pop(name, None)
+
+
+def misbehave(text: str) -> None:
+    """Crash or hang the process that works on a unit, when RECAST_FAULT says so: "crash=TEXT" or "hang=TEXT", for every
+    unit in whose description the text occurs."""
+    kind, _, needle = os.environ.get("RECAST_FAULT", "").partition("=")
+    if needle and needle in text:
+        if kind == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        while True:
+            time.sleep(1)
 
 
 _arm_from_environment()

@@ -12,6 +12,7 @@ from pipeline.planner import Planner
 from pipeline.reconcile import reconcile, record_dead_sources, remove_missing
 from pipeline.settings import Settings
 from pipeline.writer import ShardWriter
+from schemas.config import EngineConfig
 from schemas.errors import RecastError, UserError
 from schemas.work import Phase, Result, Unit
 
@@ -137,14 +138,14 @@ class LedgerHost:
 class WriterHost:
     """A shard writer. A new life of the actor first tells the ledger that the old one's unsealed bytes are lost."""
 
-    def __init__(self, out: str, name: str, settings: Settings, epoch: int, ledger: Any) -> None:
+    def __init__(self, out: str, name: str, config: EngineConfig, epoch: int, ledger: str) -> None:
         self._name = name
-        self._ledger = ledger
-        ray.get(ledger.writer_lost.remote(name))
-        engine = settings.config.engine
-        self._writer = ShardWriter(
-            Path(out), name, engine, epoch, lambda results: ray.get(ledger.deliver.remote(results))
-        )
+        self._ledger: Any = ray.get_actor(ledger)
+        ray.get(self._ledger.writer_lost.remote(name))
+        self._writer = ShardWriter(Path(out), name, config, epoch, self._sealed)
+
+    def _sealed(self, results: list[Result]) -> None:
+        ray.get(self._ledger.deliver.remote(results))
 
     def put(self, results: list[Result]) -> None:
         self._writer.put(results)

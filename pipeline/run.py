@@ -43,14 +43,16 @@ class Run:
         self._deadline = deadline
         self._signal: str | None = None
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        own = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here}
+        # By name, not by handle: Ray cannot restart an actor whose constructor was given a handle (ray#53727).
+        name = f"ledger-{self.run_id}"
+        own = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here, "name": name}
         self.ledger: Any = (
             ray.remote(LedgerHost).options(**own).remote(str(out), settings, self.run_id, str(listing), os.getpid())
         )
         epoch = ask(self.ledger.ready.remote())
         writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-        names = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]
-        self.writers = [writer.remote(str(out), name, settings, epoch, self.ledger) for name in names]
+        writers = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]
+        self.writers = [writer.remote(str(out), each, settings.config.engine, epoch, name) for each in writers]
         self.progress: dict[str, Any] = {}
         self._execution: Execution | None = None
 
