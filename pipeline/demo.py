@@ -107,8 +107,22 @@ def _frames(clip: DemoClip, numbers: dict[str, int], seed: int) -> Iterator[tupl
                     picture[window] *= (1 - SHADOW * _shadow_of(alpha, clip.size[1]))[..., None]
                 picture[window] += (colours - picture[window]) * alpha[..., None]
                 labels[window][alpha >= 0.5] = numbers[actor.subject]
+            if shot.bank:
+                _cover(picture, labels, at[0])
             picture += 1.5 * rng.standard_normal(labels.shape, np.float32)[..., None] + 0.5
             yield np.clip(picture, 0, 255).astype(np.uint8), labels
+
+
+def _cover(picture: Float, labels: Labels, pan: float) -> None:
+    """Draws a bank of pebbles before everything, so that who stands behind it is not cut off by the frame."""
+    height, width = labels.shape
+    strip = background("bank")[:, (start := int(pan * (background("bank").shape[1] - width))) :][:, :width]
+    columns = np.arange(start, start + width)
+    top = height * (0.87 + 0.012 * np.sin(columns / 53) + 0.006 * np.sin(columns / 17))
+    alpha = np.clip(np.arange(height)[-len(strip) :, None] - top + 0.5, 0, 1).astype(np.float32)
+    below = picture[-len(strip) :]
+    below += (strip - below) * alpha[..., None]
+    labels[-len(strip) :][alpha >= 0.5] = 0
 
 
 def _shadow_of(alpha: Float, frame_height: int) -> Float:

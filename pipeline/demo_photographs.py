@@ -120,6 +120,7 @@ def background(name: str) -> Float:
         "meadow": lambda: _wide(_tinted(data.grass(), (78, 100, 46))),
         "pebbles": lambda: _wide(_tinted(data.gravel(), (148, 136, 120))),
         "wall": _wall,
+        "bank": lambda: _ground((92, 84, 78), (1280, 70)),
     }
     return np.asarray(makers[name](), np.float32)
 

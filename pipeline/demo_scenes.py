@@ -32,6 +32,7 @@ class DemoShot:
     background: str
     pan: tuple[tuple[float, float, float], tuple[float, float, float]]
     actors: list[Actor] = field(default_factory=list)  # back to front
+    bank: bool = False  # pebbles before everything, along the lower edge
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ CLIPS = [
                 [
                     Actor(
                         "astronaut",
-                        Pose(0.30, 1.10, 0.80, -5, -0.8, -0.10, -0.7),
-                        Pose(0.66, 1.16, 1.06, 6, 0.8, 0.12, 0.7),
+                        Pose(0.30, 1.04, 0.80, -5, -0.8, -0.10, -0.7),
+                        Pose(0.66, 1.10, 1.06, 6, 0.8, 0.12, 0.7),
                     )
                 ],
+                bank=True,
             )
         ],
     ),
@@ -105,14 +107,15 @@ CLIPS = [
                 ((0.1, 1.0, 1.3), (0.9, 0.8, 1.3)),
                 [
                     Actor(
-                        "motorcycle", Pose(0.82, 0.90, 0.44, 1, 0.7, 0, 0.6), Pose(0.38, 0.96, 0.56, -2, -0.8, 0, -0.5)
+                        "motorcycle", Pose(0.82, 0.84, 0.44, 1, 0.7, 0, 0.6), Pose(0.38, 0.87, 0.56, -2, -0.8, 0, -0.5)
                     ),
                     Actor(
                         "astronaut",
-                        Pose(0.24, 1.14, 0.74, 4, 0.8, 0.1, 0.6),
-                        Pose(0.78, 1.18, 0.92, -5, -0.8, -0.1, -0.7),
+                        Pose(0.24, 1.08, 0.74, 4, 0.8, 0.1, 0.6),
+                        Pose(0.78, 1.12, 0.92, -5, -0.8, -0.1, -0.7),
                     ),
                 ],
+                bank=True,
             )
         ],
     ),
@@ -123,7 +126,8 @@ CLIPS = [
                 1.5,
                 "launch",
                 ((0.8, 0.7, 1.3), (0.3, 0.9, 1.3)),
-                [Actor("astronaut", Pose(0.66, 1.12, 0.84, 4, 0.7, 0.1, 0.6), Pose(0.50, 1.16, 0.98, -3, 0.1, 0, 0.2))],
+                [Actor("astronaut", Pose(0.66, 1.06, 0.84, 4, 0.7, 0.1, 0.6), Pose(0.50, 1.10, 0.98, -3, 0.1, 0, 0.2))],
+                bank=True,
             ),
             DemoShot(
                 1.25,
@@ -145,10 +149,11 @@ CLIPS = [
                 [
                     Actor(
                         "astronaut",
-                        Pose(0.36, 1.18, 1.00, -4, -0.7, -0.1, -0.6),
-                        Pose(0.56, 1.12, 0.86, 3, -0.1, 0.05, -0.1),
+                        Pose(0.36, 1.12, 1.00, -4, -0.7, -0.1, -0.6),
+                        Pose(0.56, 1.06, 0.86, 3, -0.1, 0.05, -0.1),
                     )
                 ],
+                bank=True,
             ),
             DemoShot(1.25, "cat", ((0.2, 0.2, 1.2), (0.6, 0.5, 1.4))),
         ],
