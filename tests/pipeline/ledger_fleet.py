@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,8 @@ class Fleet:
     def _mishap(self) -> str:
         return self.mishaps.popleft() if self.mishaps else "nothing"
 
-    def run(self) -> None:
-        for phase in STEPS:
+    def run(self, phases: Iterable[Phase]) -> None:
+        for phase in phases:
             max_attempts = MAX_ATTEMPTS if phase is Phase.SYNTHESIZE else 1
             pages = pending(self.ledger, phase, self.fingerprint, 4)
             self.ledger.open_phase(phase, pages, self.fingerprint, max_attempts)
@@ -181,12 +181,12 @@ def _copy(result: Result) -> Result:
     )  # fmt: skip
 
 
-def live(out: Path, run_id: str, fingerprint: str, mishaps: deque[str]) -> bool:
+def live(out: Path, run_id: str, fingerprint: str, mishaps: deque[str], phases: Iterable[Phase] = tuple(STEPS)) -> bool:
     """One life, perhaps cut short by an armed failpoint. Whether it got to the end."""
     fleet: Fleet | None = None
     try:
         fleet = Fleet(out, run_id, fingerprint, mishaps)
-        fleet.run()
+        fleet.run(phases)
     except Crash:
         if fleet is not None:
             fleet.ledger.abandon()

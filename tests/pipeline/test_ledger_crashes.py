@@ -1,5 +1,6 @@
 """The commit protocol under every crash and mishap: the tables end up as those of an undisturbed run."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from ledger_fleet import MISHAPS, contents, live
 from pipeline import failpoints
 from pipeline.tables import read_tables
 from schemas.tables import TABLES
+from schemas.work import Phase
 
 HERE = Path(__file__).parent
 OF_COMPACTION = tuple(name for name in failpoints.NAMES if name.startswith("compact_"))
@@ -26,8 +28,10 @@ IN_A_RUN = tuple(name for name in failpoints.NAMES if name not in OF_COMPACTION)
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """An undisturbed run, and an output that an earlier fingerprint left behind."""
+    """An undisturbed run, and what runs may begin with: nothing, pairs only, what an earlier fingerprint left."""
     folder = tmp_path_factory.mktemp("outputs")
+    (folder / "empty").mkdir()
+    assert live(folder / "mined", "run", "new", deque(), [Phase.MINE])
     assert live(folder / "undisturbed", "run", "new", deque())
     assert live(folder / "earlier", "run", "old", deque())
     return folder
@@ -57,23 +61,36 @@ def test_the_undisturbed_run_has_every_outcome(outputs):
     assert any("'1'" in repr(row) or row[3] == "1" for row in found["samples"])  # one passed at its second attempt
 
 
-CRASHES = st.lists(st.tuples(st.sampled_from(IN_A_RUN), st.integers(1, 6)), max_size=4)
+HITS = {"between_table_commits": 20, "takeover_between_epochs": len(TABLES), "takeover_after_lock": 1}
+CRASH = st.sampled_from(IN_A_RUN).flatmap(lambda name: st.tuples(st.just(name), st.integers(1, HITS.get(name, 6))))
 LUCK = st.lists(st.sampled_from(MISHAPS), min_size=30, max_size=60)
 
 
-@given(crashes=CRASHES, mishaps=LUCK, from_earlier=st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_crashes_and_mishaps_change_nothing(outputs, tmp_path_factory, crashes, mishaps, from_earlier):
+@given(crashes=st.lists(CRASH, min_size=1, max_size=4), luck=LUCK, start=st.sampled_from(["mined", "empty", "earlier"]))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_crashes_and_mishaps_change_nothing(outputs, tmp_path_factory, crashes, luck, start):
     out = tmp_path_factory.mktemp("crashed")
-    if from_earlier:
-        shutil.copytree(outputs / "earlier", out, dirs_exist_ok=True)
-    luck = deque(mishaps)
+    shutil.copytree(outputs / start, out, dirs_exist_ok=True)
+    mishaps = deque(luck)
     for number, (name, nth) in enumerate(crashes):
         with failpoints.armed(name, nth):
-            live(out, f"life{number}", "new", luck)
-    assert live(out, "last", "new", luck)
+            live(out, f"life{number}", "new", mishaps)
+    assert live(out, "last", "new", mishaps)
     assert_same(out, outputs / "undisturbed")
     shutil.rmtree(out)
+
+
+def test_a_crash_between_any_two_table_commits_changes_nothing(outputs, tmp_path):
+    """Without mishaps, one life per commit, each cut off one commit later than the one before."""
+    for start in ("mined", "earlier"):
+        out = tmp_path / start
+        shutil.copytree(outputs / start, out)
+        for nth in itertools.count(1):
+            with failpoints.armed("between_table_commits", nth):
+                if live(out, f"life{nth}", "new", deque()):
+                    break
+        assert nth > 3
+        assert_same(out, outputs / "undisturbed")
 
 
 def run_process(out: Path, failpoint: str = "") -> int:
