@@ -15,9 +15,11 @@ VERSIONS: dict[str, int] = {
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "curate": ("media", "shots", "scoring", "curation"),
-    "mine": ("mining", "linking", "pairing"),
-    "synthesize": ("generation", "manipulation"),
-    "verify": ("verification",),
+    "mine": ("media", "mining", "linking", "pairing", "motion", "segmentation", "instances", "descriptors"),
+    "synthesize": ("media", "generation", "manipulation", "compositing", "inpainting", "samples"),
+    "verify": ("verification", "descriptors"),
     "caption": ("captions",),
 }
-"""The modules of `stages` a stage consists of; what these import from `stages` belongs to it too."""
+"""The modules of `stages` a stage consists of, those its embedded roles are made of included; what these import from
+`stages` belongs to it too.
+"""
