@@ -18,7 +18,8 @@ GENERIC_CATEGORY = "subject"
 
 MAX_ENLARGEMENT = (2.5, 2.5, 6.0)  # of a donor's background, per rung; the last is out of focus anyway
 DEFOCUS = (0.0015, 0.004, 0.012)  # sigma of the background's blur per rung, of the canvas' long side
-COLOUR_STRENGTH = 0.3
+COLOUR_STRENGTH = 0.3  # of the change in brightness
+TINT_STRENGTH = 0.1  # of the change in hue: a sea does not dye a dog
 SHADOW_STRENGTH = 0.45
 UNKNOWN_SUBJECT_MALUS = 1.0
 """A donor nobody segmented may show a subject anywhere: taken only when no other fits."""
@@ -29,6 +30,7 @@ MIN_REPLACEMENT_HEIGHT = 0.45  # of the old subject's height
 MIN_DONOR_SUBJECT_PX = 48
 MAX_DONOR_BORDER_SHARE = 0.03
 MIN_VISIBLE_SHARE = 0.9  # of the replacement, where other subjects stand in the box
+OLD_SUBJECT_MARGIN_PX = 4.0  # around what stood there: its soft edge must not shine through either
 ROOM = 0.96  # of the box, that the replacement may take up
 
 
@@ -116,7 +118,7 @@ def _emptied(request: FillRequest) -> Image:
     hole = masks.mask_of(box, *request.region.shape)
     filled = inpainting.fill_hole(request.image, hole, avoid, request.seed)
     closed = compositing.close_seam(request.image, filled, box)
-    return np.where(request.region[..., None], closed, request.image)
+    return compositing.fade_in(request.image, closed, request.region, masks.dilate(avoid, OLD_SUBJECT_MARGIN_PX))
 
 
 def _replace(request: FillRequest) -> Filled:
@@ -191,7 +193,10 @@ def _pasted(request: FillRequest, donor: Donor, pixels: Image, mask: Mask) -> Fi
     emptied = _emptied(request)
     own = compositing.mean_colour(donor.image, ~donor.mask)
     wanted = compositing.mean_colour(emptied, request.region)
-    lit = compositing.match_colour(pixels, own, wanted, COLOUR_STRENGTH)
+    lit = compositing.match_colour(pixels, np.full(3, own.mean()), np.full(3, wanted.mean()), COLOUR_STRENGTH)
+    lit = compositing.match_colour(
+        lit, 127 * own / max(own.mean(), 1.0), 127 * wanted / max(wanted.mean(), 1.0), TINT_STRENGTH
+    )
     shaded = compositing.contact_shadow(emptied, mask, SHADOW_STRENGTH)
     image, visible = compositing.paste(shaded, lit, mask, request.region)
     image = np.where(request.region[..., None], image, request.image)

@@ -15,6 +15,7 @@ WINDOW_GRID = 8  # free windows are searched on a grid of this many pixels
 GAIN_RANGE = (0.7, 1.4)
 EDGE_SIGMA_PX = 0.9
 SEAM_SIGMA_PX = 6.0
+FADE_PX = 6.0
 MAX_SEAM_STEP = 28.0
 
 
@@ -164,6 +165,17 @@ def close_seam(image: Image, filled: Image, box: Box) -> Image:
     result = filled.copy()
     result[y0:y1, x0:x1] = np.clip(np.rint(inside + _membrane(load)), 0, 255)
     return np.asarray(result, dtype=np.uint8)
+
+
+def fade_in(image: Image, filled: Image, region: Mask, hidden: Mask) -> Image:
+    """`image` outside the region, `filled` inside, a linear passage of FADE_PX inside its rim.
+
+    Nothing of `hidden` shines through. At the frame border the region has no rim.
+    """
+    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    alpha = np.where(hidden & region, 1, np.clip(distance / FADE_PX, 0, 1))[..., None]
+    mixed = np.rint(alpha * filled + (1 - alpha) * image).astype(np.uint8)
+    return np.asarray(np.where(region[..., None], mixed, image), dtype=np.uint8)
 
 
 def _smoothed(rim: NDArray[np.float64]) -> NDArray[np.float64]:

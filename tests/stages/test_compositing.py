@@ -95,6 +95,17 @@ def test_the_seam_of_a_gradient_stays_a_gradient():
     assert rim_step < np.abs(filled[20:60, 30].astype(int) - image[20:60, 29]).max() / 2
 
 
+def test_a_fade_keeps_the_outside_and_hides_what_must_not_shine_through():
+    image = np.full((80, 120, 3), 200, np.uint8)
+    filled = np.full((80, 120, 3), 40, np.uint8)
+    region, hidden = masks.mask_of((30, 20, 120, 60), 80, 120), masks.mask_of((30, 30, 50, 40), 80, 120)
+    faded = compositing.fade_in(image, filled, region, hidden)
+    assert (faded[~region] == 200).all()
+    assert (faded[hidden] == 40).all()
+    assert 40 < faded[22, 80, 0] < 200
+    assert (faded[28:52, 60:] == 40).all()  # the right side is the frame's
+
+
 def test_alike_colours_overlap_and_different_ones_do_not():
     left, right = masks.mask_of((0, 0, 50, 50), 50, 100), masks.mask_of((50, 0, 100, 50), 50, 100)
     image = np.zeros((50, 100, 3), np.uint8)
