@@ -11,6 +11,7 @@ ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # else every pool prints ray#53727, which does not concern it, on stderr
     "RAY_raylet_start_wait_time_s": "180",  # a busy machine is slow to start, not broken
     # A worker killed for memory must be seen by the ledger as a death, not vanish in silent retries of Ray's own.
     "RAY_task_oom_retries": "0",

@@ -19,8 +19,6 @@ class CaptionSample:
     Payload: row, out, caption_fingerprint.
     """
 
-    name = "caption"
-
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
         self._config = config

@@ -17,8 +17,6 @@ class CurateSource:
     """A source in, its `sources` row and one `clips` row per shot out. Payload: uri, path, stamp, generation, and
     known_hash when the same content was curated before under this fingerprint (then nothing is decoded)."""
 
-    name = "curate"
-
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
         self._config = config.curation

@@ -36,8 +36,6 @@ WORKER_CPUS = 0.9  # what is left over keeps the source schedulable
 class Step(Protocol):
     """Works on one unit. Knows neither Ray nor the ledger; raises BadInput for bad data."""
 
-    name: str
-
     def __init__(self, roles: Roles, config: Config) -> None: ...
 
     def __call__(self, unit: Unit) -> Result: ...
@@ -76,21 +74,33 @@ class Worker:
 
         cv2.setNumThreads(1)  # parallelism is the number of workers
         self._phase, self._ledger, self._writers = phase, ledger, writers
-        try:
+        with self._reporting("starting"):
             self._step = make_step()
-        except UserError as mistake:
-            ray.get(ledger.fail.remote(str(mistake)))
         self._watchdog = Watchdog(settings.config.engine.row_timeout_seconds)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         units = [Unit.from_json(text) for text in batch["units"][0].as_py()]
-        granted = ray.get(self._ledger.start.remote(self._phase, [(unit.id, unit.attempt) for unit in units]))
-        done = 0
+        ids = [(unit.id, unit.attempt, unit.num_deliveries) for unit in units]
+        granted = ray.get(self._ledger.start.remote(self._phase, ids))
         for unit, grant in zip(units, granted, strict=True):
             if grant:
-                self._deliver(self._work(unit))
-                done += 1
-        return pa.table({"done": [done]})
+                with self._reporting(unit.key):
+                    self._deliver(self._work(unit))
+        return pa.table({"done": [sum(granted)]})
+
+    @contextlib.contextmanager
+    def _reporting(self, what: str) -> Iterator[None]:
+        """What a step lets through is the user's mistake or a bug in the engine: the ledger tells the driver, since
+        what Ray Data makes of an exception names neither row nor stage."""
+        try:
+            yield
+        except UserError as mistake:
+            ray.get(self._ledger.fail.remote(str(mistake), True))
+        except ray.exceptions.RayError:
+            raise
+        except Exception:
+            ray.get(self._ledger.fail.remote(f"{self._phase}, {what}:\n{traceback.format_exc()}", False))
+            raise
 
     def _work(self, unit: Unit) -> Result:
         began = time.perf_counter()
@@ -114,7 +124,7 @@ def attempt(step: Step, unit: Unit) -> Result:
         return step(unit)
     except BadInput as bad:
         return Result(
-            unit.phase, unit.key, unit.task, unit.attempt, Outcome.REJECTED, bad.reason, bad.message, step.name
+            unit.phase, unit.key, unit.task, unit.attempt, Outcome.REJECTED, bad.reason, bad.message, str(unit.phase)
         )
     except RecastError:
         raise
@@ -131,7 +141,7 @@ def attempt(step: Step, unit: Unit) -> Result:
             Outcome.FAILED,
             Reason.INTERNAL_ERROR,
             message,
-            step.name,
+            str(unit.phase),
         )
 
 
@@ -172,7 +182,7 @@ class Execution:
         source = ray.data.read_datasource(
             LeaseSource(run.ledger, phase, engine.micro_batch),
             override_num_blocks=1,
-            ray_remote_args={"num_cpus": SOURCE_CPUS},
+            num_cpus=SOURCE_CPUS,
         )
         # Ray Data restarts actors and replays their tasks without end (its defaults): `Ledger.start` breaks the loop.
         self._dataset = source.map_batches(

@@ -115,9 +115,9 @@ class LedgerHost:
             raise self._fatal
         return self._ledger.progress()
 
-    def fail(self, message: str) -> None:
-        """A worker cannot do its work at all: the user's settings ask for something that is not there."""
-        self._fatal = self._fatal or UserError(message)
+    def fail(self, message: str, is_mistake: bool) -> None:
+        """A worker cannot go on: the settings ask for something that is not there, or there is a bug."""
+        self._fatal = self._fatal or (UserError(message) if is_mistake else RuntimeError(message))
 
     def stop(self) -> None:
         """No new work: leases that have not been started lapse, to be planned again by the next run."""

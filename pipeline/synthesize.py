@@ -30,8 +30,6 @@ class SynthesizeSample:
     Payload: the pair's row with path_a and fps, and donors (path, frame, seconds, category, mask, content_hash).
     """
 
-    name = "synthesize"
-
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
         self._config = config
