@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from stages.curation import Measured
-
 from actors.profiles import Roles
 from cluster.storage import content_hash
 from schemas.config import Config
@@ -11,6 +9,7 @@ from schemas.errors import BadInput
 from schemas.keys import clip_key
 from schemas.work import Outcome, Phase, Result, Unit
 from stages import curation
+from stages.curation import Measured
 
 
 class CurateSource:
