@@ -13,7 +13,7 @@ class CurationConfig(_Section):
     """Stage i, what is measured. A change here decodes again."""
 
     analysis_short_side_px: int = Field(240, ge=64)  # frames are measured at this size
-    cut_threshold: float = Field(2.2, gt=0)  # PySceneDetect AdaptiveDetector's adaptive_threshold
+    cut_threshold: float = Field(2.0, gt=0)  # PySceneDetect AdaptiveDetector's adaptive_threshold
     min_cut_difference: float = Field(15.0, ge=0)  # its min_content_val: mean HSV difference, 0..255
     black_level: float = Field(0.025, gt=0, lt=1)  # mean RGB below it is a fade to black
     min_shot_frames: int = Field(6, ge=2)  # shorter shots are not split off
@@ -72,17 +72,17 @@ class SynthesisConfig(_Section):
 class VerificationThresholds(_Section):
     """Stage iv, what passes. Scores are kept with every attempt."""
 
-    max_background_inliers: float = 0.08  # share of background features of the reference found in the output
+    max_background_inliers: float = 0.035  # share of background features of the reference found in the output
     max_background_blocks: float = 0.15  # share of its textured background blocks found in the output
     max_copy_ncc: float = 0.90  # after the best similarity transform
     min_handedness: float = 0.0  # correlation with the source, straight minus mirrored
     min_area_ratio: float = 0.80
     max_area_ratio: float = 1.25
-    max_second_subject: float = 0.85  # correlation of anything beside the subject with a known one
+    max_second_subject: float = 0.90  # correlation of anything beside the subject with a known one
     min_identity: float = 0.70
     max_base_untouched: float = 0.10  # share of the removed subject's pixels that the base still has
     max_base_identity: float = 0.90  # similarity of anything in the base to the removed subject
-    max_base_silhouette: float = 0.50  # agreement of base and output along the removed outline
+    max_base_silhouette: float = 0.20  # agreement of base and output along the removed outline
     max_base_seam: float = 0.35  # share of the box's border where the base has a new step
     min_binding_margin: float = 0.02
     min_vlm_score: float = 0.5

@@ -50,8 +50,8 @@ def ncc(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     if len(first) < 2:
         return 0.0
     a, b = first - first.mean(axis=0), second - second.mean(axis=0)
-    scale = math.sqrt(float(np.square(a).sum()) * float(np.square(b).sum()))
-    return float((a * b).sum() / scale) if scale > 1e-6 else 0.0
+    scale = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
+    return float(np.vdot(a, b)) / scale if scale > 1e-6 else 0.0
 
 
 def align(first: Image, first_mask: Mask, second: Image, second_mask: Mask) -> Alignment:
@@ -68,7 +68,7 @@ def align(first: Image, first_mask: Mask, second: Image, second_mask: Mask) -> A
             lambda p: -_score(a, b, p)[0],
             start,
             method="Nelder-Mead",
-            options={"maxfev": 160, "xatol": 1e-3, "fatol": 1e-4, "initial_simplex": _simplex(start)},
+            options={"maxfev": 110, "xatol": 1e-3, "fatol": 1e-4, "initial_simplex": _simplex(start)},
         )
         if -float(found.fun) > best_score:
             best, best_score = np.asarray(found.x), -float(found.fun)

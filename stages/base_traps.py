@@ -9,7 +9,7 @@ from schemas.video import Image, Mask
 from stages import masks, search
 from stages.traps import Embed, different_share
 
-CANDIDATES = 3  # places of the base that the embedder judges per removed subject
+CANDIDATES = 2  # places of the base, per view of the removed subject, that the embedder judges
 NUM_EMPTY = 4  # places of the empty background it is shown for comparison
 MIN_LIFT = 0.5  # of the way from the background's similarity to identity, before a place counts
 
@@ -24,18 +24,22 @@ def removed(draft: Draft, base: Base) -> list[int]:
 def copies_and_identity(draft: Draft, base: Base, embed: Embed) -> tuple[float, float]:
     """(best correlation, best similarity) of anything in the whole base with a removed subject.
 
-    Every place that correlates best at some scale, and the box itself, is shown to the embedder. Other subjects known
-    to stand elsewhere in the scene are no trace of this one and are not looked at. A place that is hardly more similar
-    than the empty background of the output (a white dog on white sand) counts as 0.
+    The subject is looked for as it stands in the output and as it stands in frame A. The places that correlate best,
+    and its own place, are shown to the embedder. Other subjects known to stand elsewhere in the scene are no trace of
+    this one and are not looked at. A place that is hardly more similar than the empty background of the output (a white
+    dog on white sand) counts as 0.
     """
     numbers = removed(draft, base)
     bystanders = _bystanders(draft, numbers)
     correlation, similarity = -1.0, -1.0
     for number in numbers:
         subject = draft.output_masks[number]
-        places = search.sightings(draft.output, subject, base.image, bystanders)[:CANDIDATES]
-        correlation = max([correlation, *(place.ncc for place in places)])
-        shapes = [subject, *(place.mask for place in places if place.mask.any())]
+        reference = draft.references[number]
+        shapes = [subject]
+        for image, mask in ((draft.output, subject), (reference.source, reference.source_mask)):
+            places = search.sightings(image, mask, base.image, bystanders)[:CANDIDATES]
+            correlation = max(correlation, search.likeness(image, mask, base.image, places))
+            shapes += [place.mask for place in places if place.mask.any()]
         empty = _empty_places(draft, subject)
         pictures = [*((base.image, shape) for shape in shapes), *((draft.output, shape) for shape in empty)]
         vectors = embed([(draft.output, subject), *pictures])

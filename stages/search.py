@@ -1,4 +1,4 @@
-"""Look for one subject anywhere in another picture: masked template matching, coarse to fine."""
+"""Look for one subject anywhere in another picture: masked template matching, then alignment at the best place."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.video import Image, Mask
-from stages import masks
+from stages import alignment, masks
 
-SEARCH_SIDE_PX = 240  # pictures are searched at this size
-SCALES = (0.7, 1.0, 1.4)  # of the subject, against its size in its own picture
+SEARCH_SIDE_PX = 160  # pictures are searched at this size
+SCALES = (0.4, 0.5, 0.63, 0.8, 1.0, 1.26, 1.6)  # of the subject, against its size in its own picture
 MIN_TEMPLATE_PX = 6
 
 
@@ -38,6 +38,14 @@ def sightings(
     blocked = masks.resize(forbidden, *small.shape[:2]) if forbidden is not None else None
     found = [_best_place(subject, subject_mask, small, shrink, scale, blocked, picture.shape[:2]) for scale in scales]
     return sorted((place for place in found if place is not None), key=lambda place: -place.ncc)
+
+
+def likeness(subject: Image, subject_mask: Mask, picture: Image, places: list[Sighting]) -> float:
+    """Correlation in [-1, 1] of the subject with the best place, after the best similarity transform there."""
+    if not places or not places[0].mask.any():
+        return -1.0
+    best = places[0]
+    return max(best.ncc, alignment.align(subject, subject_mask, picture, best.mask).ncc)
 
 
 def _best_place(

@@ -19,18 +19,28 @@ Embed = Callable[[Sequence[tuple[Image, Mask]]], NDArray[np.float32]]
 
 SAME_IOU = 0.5  # two masks of one picture that overlap this much are one subject
 SPLIT_SHARE = 0.3  # a second part this large, of the largest, may be another subject
+RING = 0.15  # width of the ring a subject may have grown into, of the square root of its area
+MIN_CONTRAST = 0.3  # between how often subject and background look like the subject
+MAX_STEPS = 0.9  # share of the outline
+COLOR_BIN, NUM_BINS = 12, 22  # Lab values per bin, bins per channel
 UNSEEN = 0.0  # the score of a trap that had nothing to look at
 
 
 def background_leak(draft: Draft) -> tuple[float, float]:
-    """(feature inlier share, share of found blocks), worst reference: does its background show the output's?"""
+    """(feature inlier share, share of found blocks), worst reference: does its background show the output's place?
+
+    Features are also looked for in frame A, which shows the same place from elsewhere.
+    """
     around_output = ~_union(draft.output_masks + draft.scene_masks, draft.output)
     output_features = alignment.features(draft.output, around_output)
+    source_features: alignment.Features | None = None
     shares, blocks = [UNSEEN], [UNSEEN]
     for reference in draft.references:
         around = ~masks.dilate(reference.mask, 0.02 * max(reference.mask.shape))
-        found = alignment.agreement(alignment.features(reference.image, around), output_features)
-        shares.append(found.share)
+        if source_features is None or not _same(reference.source, draft.references[0].source):
+            source_features = alignment.features(reference.source, ~reference.source_mask)
+        own = alignment.features(reference.image, around)
+        shares += [alignment.agreement(own, other).share for other in (output_features, source_features)]
         blocks.append(alignment.found_blocks(reference.image, around, draft.output))
     return max(shares), max(blocks)
 
@@ -60,51 +70,68 @@ def handedness(reference: Reference) -> float:
     return straight - flipped
 
 
-def measured_ratio(reference: Reference) -> float:
-    """Area of the subject re-measured by colour over that of its mask within the source mask warped again.
+def measured_ratios(reference: Reference) -> tuple[float, float]:
+    """(kept, grown): the subject's area re-measured by colour, over that of its mask in the source mask warped again.
 
-    Above 1 it grew in synthesis; erosion before the warp takes nothing off.
-
-    Two histograms in Lab (inside the mask, far outside) classify the pixels in between; what is subject-coloured and
-    connected to the subject counts. Where the colours of both are alike nothing can be measured and the mask stands.
+    kept <= 1 counts what is lost under the mask, grown what was added around it; erosion before the warp takes nothing
+    off. A histogram of the source subject against one of the distant background calls each pixel subject-like or not.
+    The share of a region that truly is subject follows from how often that is so in both (Rogan and Gladen 1978).
+    Where the colours of both are too alike nothing can be measured, and the mask stands.
     """
-    if not reference.mask.any():
-        return 0.0
-    reach = 0.25 * float(np.sqrt(masks.area_px(reference.mask)))
-    near = masks.dilate(reference.mask, reach)
-    crop = _crop(masks.box_of(masks.dilate(reference.mask, 2.5 * reach)))
-    likely = _subject_likelihood(reference.image[crop], reference.mask[crop], ~near[crop])
-    subject = (likely > 0) & near[crop]
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    opened = cv2.morphologyEx(subject.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
-    _, labels = cv2.connectedComponents(opened.astype(np.uint8), connectivity=4)
-    touching = np.unique(labels[opened & reference.mask[crop]])
-    grown = np.isin(labels, touching[touching > 0]) & ~masks.dilate(reference.mask, 2.0)[crop]
-    # What was synthesised over the subject reads as background; holes by chance do not form solid patches.
-    lost = cv2.morphologyEx((reference.mask[crop] & (likely < -1)).astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
-    area = masks.area_px(reference.mask) + np.count_nonzero(grown) - np.count_nonzero(lost)
-    return float(area / max(masks.area_px(reference.mask & _warp_mask(reference)), 1))
+    mask = reference.mask
+    area = masks.area_px(mask)
+    if not area:
+        return 0.0, 0.0
+    scale = area / max(masks.area_px(mask & _warp_mask(reference)), 1)
+    reach = RING * float(np.sqrt(area))
+    ring = masks.dilate(mask, 2 + reach) & ~masks.dilate(mask, 2)
+    far = masks.dilate(mask, 2 + 5 * reach) & ~masks.dilate(mask, 2 + 2.5 * reach)
+    if np.count_nonzero(far) < 500 or not ring.any():
+        return scale, scale
+    colors, source = _color_index(reference.image), _color_index(reference.source)[reference.source_mask]
+    likeness = np.log((_smooth_histogram(source) + 1e-5) / (_smooth_histogram(colors[far]) + 1e-5)) > 0
+    on_subject, on_far = float(likeness[source].mean()), float(likeness[colors[far]].mean())
+    contrast = on_subject - on_far
+    if contrast < MIN_CONTRAST:
+        return scale, scale
+    lost = max(on_subject - float(likeness[colors[mask]].mean()), 0.0) / contrast
+    grown = min(max(float(likeness[colors[ring]].mean()) - on_far, 0.0) / contrast, 1.0)
+    if _outline_steps(reference.image, mask) > MAX_STEPS:  # an outline that shows all around was not grown over
+        grown = 0.0
+    return scale * (1 - min(lost, 1.0)), scale * (1 + grown * np.count_nonzero(ring) / area)
 
 
-def _subject_likelihood(image: Image, inside: Mask, outside: Mask) -> NDArray[np.float32]:
-    """Log ratio of two smoothed Lab histograms; 0 (unknown) where the colours of both overlap too much to tell."""
+def _color_index(image: Image) -> NDArray[np.int32]:
     lab = cv2.cvtColor(cv2.GaussianBlur(image, (5, 5), 0), cv2.COLOR_RGB2LAB)
-    bins = lab // 16
-    index = (bins[..., 0].astype(np.int32) * 16 + bins[..., 1]) * 16 + bins[..., 2]
-    if not outside.any():
-        return np.zeros(image.shape[:2], np.float32)
-    subject, around = (_smooth_histogram(index[area]) for area in (inside, outside))
-    if float(np.minimum(subject, around).sum()) > 0.45:
-        return np.zeros(image.shape[:2], np.float32)
-    ratio = np.log((subject + 1e-5) / (around + 1e-5))
-    return np.asarray(ratio[index], np.float32)
+    bins = (lab // COLOR_BIN).astype(np.int32)
+    return np.asarray((bins[..., 0] * NUM_BINS + bins[..., 1]) * NUM_BINS + bins[..., 2], np.int32)
 
 
 def _smooth_histogram(index: NDArray[np.int32]) -> NDArray[np.float64]:
-    counts = np.bincount(index, minlength=16**3).astype(np.float64).reshape(16, 16, 16)
+    """Shares of colours, each spread over the neighbouring bins."""
+    counts = np.bincount(index.ravel(), minlength=NUM_BINS**3).astype(np.float64).reshape((NUM_BINS,) * 3)
     for axis in range(3):
-        counts += 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
-    return np.asarray(counts.reshape(-1) / counts.sum())
+        counts = counts + 0.5 * (np.roll(counts, 1, axis) + np.roll(counts, -1, axis))
+    return np.asarray(counts.ravel() / counts.sum())
+
+
+def _outline_steps(image: Image, mask: Mask) -> float:
+    """Share of the outline with a visible step from 4 px inside to 5 px outside."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(image, (5, 5), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
+    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    signed = inside - cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    rows, columns = np.nonzero((signed > 0) & (signed <= 1.5))
+    down, right = np.gradient(cv2.GaussianBlur(signed, (0, 0), 1.5))
+    length = np.hypot(down, right)[rows, columns] + 1e-6
+    down, right = down[rows, columns] / length, right[rows, columns] / length
+
+    def sample(distance: float) -> NDArray[np.float32]:
+        y = np.clip(np.round(rows + down * distance).astype(int), 0, mask.shape[0] - 1)
+        x = np.clip(np.round(columns + right * distance).astype(int), 0, mask.shape[1] - 1)
+        return np.asarray(lab[y, x], np.float32)
+
+    steps = np.abs(sample(4.0) - sample(-5.0)).max(axis=1)
+    return float((steps >= 14).mean()) if len(steps) else 1.0
 
 
 def two_subjects(draft: Draft, number: int) -> float:
@@ -122,7 +149,7 @@ def two_subjects(draft: Draft, number: int) -> float:
     forbidden = masks.dilate(reference.mask, 2.0)
     for known in [reference, *others]:
         places = search.sightings(known.image, known.mask, reference.image, forbidden)
-        scores += [place.ncc for place in places]
+        scores.append(search.likeness(known.image, known.mask, reference.image, places))
     return max(scores)
 
 
@@ -201,8 +228,3 @@ def _union(parts: Sequence[Mask], image: Image) -> Mask:
     for part in parts:
         union |= part
     return union
-
-
-def _crop(box: tuple[float, float, float, float] | None) -> tuple[slice, slice]:
-    x0, y0, x1, y1 = (int(side) for side in box or (0, 0, 0, 0))
-    return slice(y0, y1), slice(x0, x1)

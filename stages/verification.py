@@ -66,9 +66,10 @@ def _reference_checks(draft: Draft, thresholds: VerificationThresholds) -> Itera
     references = draft.references
     inexact = max(traps.inexact_share(reference) for reference in references)
     yield below("inexact_share", inexact, 0.0, Reason.IDENTITY_DRIFT)
-    ratios = [traps.measured_ratio(reference) for reference in references]
-    yield above("area_ratio_min", min(ratios), thresholds.min_area_ratio, Reason.OBJECT_EXPANSION)
-    yield below("area_ratio_max", max(ratios), thresholds.max_area_ratio, Reason.OBJECT_EXPANSION)
+    ratios = [traps.measured_ratios(reference) for reference in references]
+    kept, grown = min(kept for kept, _ in ratios), max(grown for _, grown in ratios)
+    yield above("area_ratio_min", kept, thresholds.min_area_ratio, Reason.OBJECT_EXPANSION)
+    yield below("area_ratio_max", grown, thresholds.max_area_ratio, Reason.OBJECT_EXPANSION)
     handedness = min(traps.handedness(reference) for reference in references)
     yield above("handedness", handedness, thresholds.min_handedness, Reason.MIRRORED)
     crowd = max(traps.two_subjects(draft, number) for number in range(len(references)))
