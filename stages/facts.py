@@ -46,7 +46,7 @@ COLORS = (
     "purple",
     "pink",
 )
-_HUES = ((20, "pink"), (45, "red"), (70, "orange"), (105, "yellow"), (170, "green"), (225, "teal"), (300, "blue"))
+_HUES = ((20, "pink"), (45, "red"), (70, "orange"), (105, "yellow"), (170, "green"), (225, "teal"), (309, "blue"))
 _HUES_REST = ((335, "purple"), (361, "pink"))
 
 

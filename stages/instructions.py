@@ -19,6 +19,7 @@ IMAGE = {
     "en": re.compile(r"\b(?:image|picture|input)\s*#?(\d+)", re.I),
     "zh": re.compile(r"(?:图|图像|图片|输入)\s*(\d+)"),
 }
+TIED = 0.02  # of the width: subjects closer than this have no order
 OPERATIONS = {
     "en": {"replace": r"\b(replace|swap|exchange|substitute|turn)", "add": r"\b(add|insert|place|put)\b"},
     "zh": {"replace": r"换成|替换|换为|改成", "add": r"加到|添加|放到|放在|加入|加上"},
@@ -50,8 +51,10 @@ class Place:
         chosen = list(range(len(boxes)))
         if self.rank is not None:
             number, side = self.rank
-            ordered = sorted(chosen, key=lambda n: boxes[n][0] + boxes[n][2], reverse=side == "right")
-            chosen = ordered[number - 1 : number]
+            middles = [(box[0] + box[2]) / 2 for box in boxes]
+            ordered = sorted(middles, reverse=side == "right")[number - 1 : number]
+            # Nobody counts between subjects that stand one behind the other: both are meant.
+            chosen = [n for n in chosen if any(abs(middles[n] - middle) < TIED * width_px for middle in ordered)]
         return [n for n in chosen if self._true_of(measuring.position_of(boxes[n], width_px, height_px))]
 
     def _true_of(self, position: tuple[str, str]) -> bool:
