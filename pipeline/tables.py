@@ -7,6 +7,7 @@ A foreign commit is fatal to whoever still holds an older handle: every commit h
 import re
 import tempfile
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ _PROPERTIES = {
     "delta.deletedFileRetentionDuration": "interval 7 days",
     VERSION_PROPERTY: str(VERSION),
 }
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # its copy is of one batch
 _FEW_FILES = 4  # fewer than this are not worth rewriting
 _GONE = "_gone"  # marks the source rows of a merge that delete
 
@@ -102,11 +104,11 @@ class Snapshot:
         self, sql: str, rows_per_batch: int = 2048, parameters: Sequence[Any] = ()
     ) -> Iterator[pa.RecordBatch]:
         """The rows of `sql` as a stream over the versions current at the call; memory stays at about a batch."""
-        relation = self._cursor().sql(sql, params=list(parameters))
+        cursor = self._cursor().execute(sql, list(parameters))  # a relation would hold the whole answer
 
         def batches() -> Iterator[pa.RecordBatch]:
             with storage_errors(self.root):
-                yield from cast(pa.RecordBatchReader, relation.to_arrow_reader(rows_per_batch))
+                yield from cast(pa.RecordBatchReader, cursor.to_arrow_reader(rows_per_batch))
 
         return batches()
 
