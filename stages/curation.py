@@ -20,7 +20,7 @@ from stages.shots import LAG_FRAMES, SHOT_SHORT_SIDE_PX, CutFinder
 
 QualityScores = Callable[[Sequence[Image]], list[dict[str, float]]]
 
-_FIRST_STRIDE = 4  # frames between samples of a new shot; doubles as the shot grows
+_FIRST_STRIDE = 6  # frames between samples of a new shot; doubles as the shot grows
 _STILL_CHANGE = 0.3 / 255  # mean change from frame to frame that compression alone makes
 _SAME_SHARE = 2 / 3  # of the hashes of the shorter shot that must have a match
 _NOMINAL_INTERVAL_SECONDS = 0.04
@@ -108,7 +108,7 @@ class _Measuring:
             self._shot = self._open(tick)
         if self._shot.wants(tick.index):
             analysed = decoded.rgb(self._config.analysis_short_side_px)
-            self._shot.add(scoring.sample_of(tick.index, analysed, decoded.luma()))
+            self._shot.add(scoring.sample_of(tick.index, analysed, *decoded.luma()))
         for cut in self._finder.push(tick.index, small):
             self._cut(cut)
         while self._waiting and self._waiting[0].index < tick.index - LAG_FRAMES:

@@ -29,7 +29,7 @@ VideoSource = str | Path | BinaryIO
 """A local path, or an open binary file that can seek."""
 
 Luma = NDArray[np.uint8]
-"""(H, W) uint8, full range."""
+"""uint8 brightness, of a picture or of a row."""
 
 MAX_FRAME_PX = CurationConfig().max_frame_px
 
@@ -45,6 +45,7 @@ _UNSPECIFIED_COLORSPACE = 2
 _ITU709, _ITU601 = 1, 5
 _FULL_RANGE = 2
 _LUMA_PLANE_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
+_FULL_OF_FULL = np.arange(256, dtype=np.uint8)
 _FULL_OF_LIMITED = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
 _EXACT_FLAGS = (
     Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
@@ -119,16 +120,21 @@ class Decoded:
         pixels: Any = picture.to_ndarray()
         return np.ascontiguousarray(self._geometry.upright(pixels))
 
-    def luma(self) -> Luma:
-        """(H, W) uint8, full size, upright, full range."""
+    def luma(self) -> tuple[Luma, Luma]:
+        """(H, W) uint8 as stored, full size, upright; and the table of 256 that takes it to full range.
+
+        The picture may be a view of the decoder's memory: copy what is to be kept.
+        """
         frame = self._frame
-        if frame.format.name not in _LUMA_PLANE_FORMATS or self._geometry.stored_size(None)[0] != frame.width:
-            return np.asarray(cv2.cvtColor(self.rgb(), cv2.COLOR_RGB2GRAY), np.uint8)
+        if frame.format.name not in _LUMA_PLANE_FORMATS or self._geometry.stored_size(None) != (
+            frame.width,
+            frame.height,
+        ):
+            return np.asarray(cv2.cvtColor(self.rgb(), cv2.COLOR_RGB2GRAY), np.uint8), _FULL_OF_FULL
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-        if frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE:
-            return self._geometry.upright(rows)
-        return self._geometry.upright(cv2.LUT(rows, _FULL_OF_LIMITED))
+        is_full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
+        return self._geometry.upright(rows), _FULL_OF_FULL if is_full else _FULL_OF_LIMITED
 
 
 @contextmanager
@@ -239,7 +245,8 @@ class Reading:
         if frame.pts is None:  # raw streams: nothing but the order is known
             seconds = float(index / (self._stream.average_rate or Fraction(25)))
         else:
-            seconds = float(frame.pts * (frame.time_base or Fraction(1)))
+            tick = frame.time_base or Fraction(1)
+            seconds = frame.pts * tick.numerator / tick.denominator
         return Decoded(index, seconds, frame, self._geometry, self._scaler_of)
 
     @property

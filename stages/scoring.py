@@ -16,6 +16,7 @@ _BAR_LEVEL = 24  # luma of 255: letterbox bars, ringing and all, stay below it
 _MAX_BAR_DIFFERENCE = 0.04  # of the side, between opposite bars: what is off-centre is a dark scene
 _MIN_CONTENT_SHARE = 0.4  # of each side: less picture than that between bars is a dark shot, not a letterbox
 _CELL_PX = 8
+_CALM_STEP = 0.5  # levels from pixel to pixel that nobody sees: where all is calm, no grid is looked for
 _NUM_CLOSE_LOOKS = 3  # samples per shot that noise and sharpness are taken from
 _NUM_TEXT_LOOKS = 8
 _EDGE_LEVEL = 50  # Sobel response of an edge that a reader would see
@@ -39,12 +40,12 @@ class Sample:
     column_peaks: Luma  # (W,)
 
 
-def sample_of(index: int, small: Image, luma: Luma) -> Sample:
+def sample_of(index: int, small: Image, luma: Luma, full_range: Luma) -> Sample:
+    """small: analysis size. luma: full size as stored; full_range: the table of 256 that takes it to full range."""
     height, width = luma.shape
     y, x = max(0, height - CROP_SIDE_PX) // 2, max(0, width - CROP_SIDE_PX) // 2
-    crop = luma[y : y + CROP_SIDE_PX, x : x + CROP_SIDE_PX].copy()
-    rows = cv2.reduce(luma, 1, cv2.REDUCE_MAX).ravel()
-    return Sample(index, small, crop, rows, cv2.reduce(luma, 0, cv2.REDUCE_MAX).ravel())
+    crop = full_range[luma[y : y + CROP_SIDE_PX, x : x + CROP_SIDE_PX]]
+    return Sample(index, small, crop, full_range[luma.max(axis=1)], full_range[luma.max(axis=0)])
 
 
 def content_box(samples: Sequence[Sample]) -> Box:
@@ -93,10 +94,10 @@ def score_shot(samples: Sequence[Sample], box: Box) -> dict[str, float]:
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` of them, evenly spaced, first and last among them; all when there are fewer."""
+    """`count` of them, one from the middle of each of as many equal parts; all when there are fewer."""
     if len(items) <= count:
         return list(items)
-    return [items[round(position)] for position in np.linspace(0, len(items) - 1, count)]
+    return [items[(2 * part + 1) * len(items) // (2 * count)] for part in range(count)]
 
 
 def sharpness(gray: Luma) -> float:
@@ -140,13 +141,13 @@ def blockiness(luma: Luma) -> float:
 
 def _grid_excess(steps: NDArray[np.float32]) -> float:
     phases = np.array([steps[phase::8].mean() for phase in range(8)])
-    return float(phases.max() / (np.median(phases) + 0.1)) - 1
+    return float(phases.max() / (np.median(phases) + _CALM_STEP)) - 1
 
 
 def motion(grays: Sequence[Luma]) -> float:
-    """How much the picture changes over the shot: 99th percentile, over 8-pixel cells, of the range of their means."""
+    """How much the picture changes over the shot: 99.5th percentile, over 8-pixel cells, of the range of their means."""
     cells = np.stack([_cell_means(gray) for gray in grays])
-    return float(np.percentile(cells.max(axis=0) - cells.min(axis=0), 99)) / 255
+    return float(np.percentile(cells.max(axis=0) - cells.min(axis=0), 99.5)) / 255
 
 
 def _cell_means(gray: Luma) -> NDArray[np.float32]:

@@ -1,0 +1,99 @@
+"""Where shots begin."""
+
+import json
+
+import numpy as np
+import pytest
+from scenedetect import AdaptiveDetector, FrameTimecode
+
+from schemas.config import CurationConfig
+from schemas.errors import BadInput
+from stages.media import Reading, open_video
+from stages.shots import LAG_FRAMES, SHOT_SHORT_SIDE_PX, CutFinder, FastAdaptiveDetector, match_cuts
+
+
+def scene(seed: int, num_frames: int) -> list[np.ndarray]:
+    """A textured picture that drifts by a pixel per frame."""
+    wide = np.random.default_rng(seed).integers(0, 256, (8, 30, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    return [np.ascontiguousarray(wide[:, i : i + 112]) for i in range(num_frames)]
+
+
+def cuts_of(frames: list[np.ndarray]) -> list[int]:
+    finder = CutFinder(CurationConfig())
+    found = []
+    for index, frame in enumerate(frames):
+        cuts = finder.push(index, frame)
+        assert all(index - LAG_FRAMES <= cut + 1 for cut in cuts)
+        found += cuts
+    return found + finder.finish()
+
+
+def test_a_hard_cut_is_the_first_frame_of_the_new_shot():
+    assert cuts_of(scene(1, 30) + scene(2, 30)) == [30]
+
+
+def test_one_scene_has_no_cut():
+    assert cuts_of(scene(1, 90)) == []
+
+
+def test_no_frames_no_cuts():
+    assert CutFinder(CurationConfig()).finish() == []
+
+
+@pytest.mark.parametrize("num_white", [1, 2])
+def test_a_flash_is_no_cut(num_white):
+    frames = scene(1, 60)
+    for index in range(30, 30 + num_white):
+        frames[index] = np.full_like(frames[index], 255)
+    assert cuts_of(frames) == []
+
+
+def test_black_between_two_shots_is_a_shot_of_its_own():
+    black = [np.zeros((64, 112, 3), np.uint8)] * 20
+    assert cuts_of(scene(1, 30) + black + scene(2, 30)) == [30, 50]
+
+
+def test_the_fast_detector_scores_as_pyscenedetect_does():
+    plain, fast = AdaptiveDetector(), FastAdaptiveDetector()
+    for index, frame in enumerate(scene(1, 5) + scene(2, 5)):
+        timecode = FrameTimecode(index, fps=25.0)
+        assert plain._calculate_frame_score(timecode, frame) == pytest.approx(
+            fast._calculate_frame_score(timecode, frame)
+        )
+
+
+def test_match_cuts_counts_each_true_cut_once():
+    assert match_cuts([10, 11, 50, 70], [10, 30], ignore=[(48, 55)]) == (1, 2, 1)
+
+
+@pytest.mark.footage
+def test_hard_cuts_of_real_edits(footage):
+    totals = np.zeros(3, int)
+    for entry in json.loads((footage / "index.json").read_text())["files"]:
+        if not entry["name"].startswith("shots/"):
+            continue
+        finder, found = CutFinder(CurationConfig()), []
+        with open_video(footage / entry["name"]) as container:
+            for decoded in Reading(container):
+                found += finder.push(decoded.index, decoded.rgb(SHOT_SHORT_SIDE_PX, coarse=True))
+        found += finder.finish()
+        ignore = [(gradual["start"], gradual["end"]) for gradual in entry["transitions"]]
+        ignore += [(cut, cut) for cut in entry["ambiguous"]]
+        totals += match_cuts(found, entry["cuts"], ignore)
+        if "flash" in entry["name"]:
+            assert found == []
+    hits, false, missed = totals
+    assert 2 * hits / (2 * hits + false + missed) >= 0.95
+
+
+@pytest.mark.footage
+def test_single_shot_clips_stay_whole(footage):
+    for path in sorted((footage / "clips").glob("davis_*.mp4")):
+        finder, found = CutFinder(CurationConfig()), []
+        with open_video(path) as container:
+            try:
+                for decoded in Reading(container):
+                    found += finder.push(decoded.index, decoded.rgb(SHOT_SHORT_SIDE_PX, coarse=True))
+            except BadInput as error:
+                pytest.fail(str(error))
+        assert found + finder.finish() == [], path.name
