@@ -12,9 +12,12 @@ from schemas.video import Image, Mask
 from stages import masks, segmentation
 from stages.motion import Flow
 
-_MIN_PROTOTYPE_SHARE = 0.004  # of the frame, for a subject's colours to be learned from
+_MIN_PROTOTYPE_SHARE = 0.015  # of the frame, for a subject's colours to be learned from
 _MIN_DISTANCE = 0.6  # Hellinger, between the colours of two subjects that can be told apart
+_MAX_BORDER_SHARE = 0.15  # of such a subject: what hangs on the frame's border is often background
 _MIN_PART_SHARE = 0.15  # of a part, for each of the two it is cut into
+_MIN_CORES_SHARE = 0.65  # of a part in the two cores: windows and body of a car lie in each other, two subjects do not
+_MAX_CONTACT_SHARE = 0.5  # of the smaller one's outline
 _MIN_DIFFERENCE_SHARE = 0.004  # of the short side, between the motions of two subjects: a shirt moves with its trousers
 _SMOOTHING_SHARE = 0.02  # of the frame's short side
 
@@ -70,7 +73,7 @@ def _contrasts(sight: Sight) -> list[Contrast]:
     own = [sight.mask & each & ~_any(other for other in inside if other is not each) for each in inside]
     least = _MIN_PROTOTYPE_SHARE * sight.mask.size
     contrasts = []
-    for first, second in combinations([each for each in own if masks.area_px(each) >= least], 2):
+    for first, second in combinations([each for each in own if _is_prototype(each, least)], 2):
         if not _move_apart(sight.flow, first, second):
             continue
         one, other = (segmentation.colour_shares(sight.image, each) for each in (first, second))
@@ -78,6 +81,17 @@ def _contrasts(sight: Sight) -> list[Contrast]:
         if distance >= _MIN_DISTANCE:
             contrasts.append(Contrast(np.log((one + 1e-4) / (other + 1e-4)).astype(np.float32), distance))
     return contrasts
+
+
+def _is_prototype(mask: Mask, min_area_px: float) -> bool:
+    return masks.area_px(mask) >= min_area_px and masks.border_share(mask) <= _MAX_BORDER_SHARE
+
+
+def _contact_share(one: Mask, other: Mask) -> float:
+    """How much of the smaller mask's outline lies at the larger one."""
+    small, large = (one, other) if masks.area_px(one) <= masks.area_px(other) else (other, one)
+    outline = small & ~masks.erode(small, 1.0)
+    return masks.area_px(outline & masks.dilate(large, 2.5)) / max(masks.area_px(outline), 1)
 
 
 def _move_apart(flow: Flow | None, one: Mask, other: Mask) -> bool:
@@ -109,7 +123,8 @@ def split(sight: Sight, part: Mask, contrast: Contrast) -> list[Mask]:
     if not all(cores) or min(masks.area_px(core[0]) for core in cores) < _MIN_PART_SHARE * masks.area_px(part):
         return [part]
     one, other = cores[0][0], cores[1][0]
-    if not _move_apart(sight.flow, one, other):
+    covered = masks.area_px(one | other) >= _MIN_CORES_SHARE * masks.area_px(part)
+    if not (covered and _contact_share(one, other) <= _MAX_CONTACT_SHARE and _move_apart(sight.flow, one, other)):
         return [part]
     for rest in masks.components(part & ~one & ~other):
         near = masks.dilate(rest, 2.0)
