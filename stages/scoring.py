@@ -145,7 +145,7 @@ def _grid_excess(steps: NDArray[np.float32]) -> float:
 
 
 def motion(grays: Sequence[Luma]) -> float:
-    """How much the picture changes over the shot: 99.5th percentile, over 8-pixel cells, of the range of their means."""
+    """How much the picture changes over the shot: 99.5th percentile over 8-pixel cells of the range of their means."""
     cells = np.stack([_cell_means(gray) for gray in grays])
     return float(np.percentile(cells.max(axis=0) - cells.min(axis=0), 99.5)) / 255
 
