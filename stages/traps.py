@@ -18,7 +18,7 @@ from stages import alignment, augmentation, masks, search
 Embed = Callable[[Sequence[tuple[Image, Mask]]], NDArray[np.float32]]
 
 SAME_IOU = 0.5  # two masks of one picture that overlap this much are one subject
-SPLIT_SHARE = 0.3  # a second part this large, of the largest, may be another subject
+SPLIT_SHARE = 0.15  # a second part this large, of the largest, may be another subject
 RING = 0.15  # width of the ring a subject may have grown into, of the square root of its area
 MIN_CONTRAST = 0.3  # between how often subject and background look like the subject
 MAX_STEPS = 0.9  # share of the outline
@@ -154,11 +154,10 @@ def two_subjects(draft: Draft, number: int) -> float:
 
 
 def _split(mask: Mask) -> float:
-    """Area of the second part over the largest when a gap lies between them, else 0."""
-    solid = masks.dilate(mask, 0.05 * float(np.sqrt(max(masks.area_px(mask), 1))))
-    parts = [masks.area_px(part & mask) for part in masks.components(solid)]
-    parts.sort(reverse=True)
-    return parts[1] / parts[0] if len(parts) > 1 and parts[1] > SPLIT_SHARE * parts[0] else 0.0
+    """1 when a gap parts the mask into two large pieces (two subjects, or one cut by what stood before it), else 0."""
+    solid = masks.dilate(mask, 0.02 * float(np.sqrt(max(masks.area_px(mask), 1))))
+    parts = sorted((masks.area_px(part & mask) for part in masks.components(solid)), reverse=True)
+    return float(len(parts) > 1 and parts[1] > SPLIT_SHARE * parts[0])
 
 
 def _shared(a: Mask, b: Mask) -> float:

@@ -133,7 +133,7 @@ def test_mask_that_takes_in_the_neighbour():
     made = draft(2)
     both = made.references[0].source_mask | made.references[1].source_mask
     assert Reason.TWO_SUBJECTS in judge(with_reference(made, source_mask=both)).reasons
-    apart = shape(70, 100, 90) | shape(260, 100, 90)
+    apart = shape(70, 100, 60) | shape(260, 100, 90)
     assert Reason.TWO_SUBJECTS in judge(with_reference(draft(), mask=apart, image=texture(5))).reasons
 
 
