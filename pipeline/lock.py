@@ -35,7 +35,11 @@ class OutputLock:
             )
             taken.driver_pid = owner.get("pid")  # type: ignore[attr-defined]
             raise taken from None
-        self._announce(driver_pid or os.getpid())
+        try:
+            self._announce(driver_pid or os.getpid())
+        except OSError as error:
+            self.release()
+            raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
     def _owner(self) -> dict[str, object]:
         try:

@@ -1,5 +1,6 @@
 """The ledger's promises one by one; every crash at once is in test_ledger_crashes.py."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -334,3 +335,14 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"^cannot write to .*Not a directory$"):
         Ledger(tmp_path / "file" / "out", EngineConfig(), "run")
+
+
+def test_a_full_disk_at_the_start_is_one_line_and_holds_no_lock(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.lock.os.pwrite", full)
+        with pytest.raises(UserError, match=r"^cannot write to \S+: No space left on device$"):
+            Ledger(tmp_path, EngineConfig(), "run")
+    Ledger(tmp_path, EngineConfig(), "run").close("finished", {})
