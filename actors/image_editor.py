@@ -80,7 +80,7 @@ def _background(request: FillRequest, rng: np.random.Generator) -> tuple[Donor, 
     height, width = request.region.shape
     best: tuple[float, Donor, Box] | None = None
     for donor in request.donors:
-        taken = donor.mask
+        taken = donor.mask if donor.others is None else donor.others | donor.mask
         if taken is not None:
             taken = masks.dilate(taken, DONOR_MARGIN * max(taken.shape))
         window = compositing.free_window(taken, *donor.image.shape[:2], width / height)

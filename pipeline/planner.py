@@ -141,13 +141,15 @@ class Planner:
         return Unit(Phase.SYNTHESIZE, key, task, attempt, payload=payload)
 
     def _donors(self, generation: int) -> list[dict[str, Any]]:
-        """One donor per clip of this wave and those before it. Clips whose subjects are known come first: only there
-        is it known where the background is free."""
+        """One donor per clip of this wave and those before it, at a frame with as many known subjects as there are.
+        Clips whose subjects are known come first: only there is it known where the background is free."""
         sql = f"""
             with known as (
-                select clip_key, min_by(frame_a, key) as frame, min_by(seconds_a, key) as seconds,
-                    min_by(subjects, key) as subjects
-                from pairs where status = 'ok' and len(subjects) = 1 and generation <= {generation} group by clip_key)
+                select clip_key, min_by(frame_a, rank) as frame, min_by(seconds_a, rank) as seconds,
+                    min_by(subjects, rank) as subjects
+                from (select *, (-len(subjects), key) as rank from pairs
+                    where status = 'ok' and generation <= {generation})
+                group by clip_key)
             select c.key, c.content_hash, c.source_uri, c.content_box,
                 coalesce(k.frame, (c.start_frame + c.end_frame) // 2) as frame,
                 coalesce(k.seconds, (c.start_seconds + c.end_seconds) / 2) as seconds, k.subjects as subjects
@@ -157,11 +159,10 @@ class Planner:
         """
         donors = []
         for row in self._rows(sql):
-            subject = row.pop("subjects")
-            subject = subject[0] if subject else {"category": "", "mask_a": None}
-            donors.append(
-                {**row, "path": path_of(row["source_uri"]), "category": subject["category"], "mask": subject["mask_a"]}
-            )
+            subjects = row.pop("subjects") or []
+            known = [subject["mask_a"] for subject in subjects]
+            category = subjects[0]["category"] if subjects else ""
+            donors.append({**row, "path": path_of(row["source_uri"]), "category": category, "masks": known})
         return donors
 
     def caption(self) -> Iterator[list[Unit]]:
@@ -216,8 +217,8 @@ def choose_donors(pair: str, content_hash: str, catalogue: list[dict[str, Any]])
     pair's key."""
     chosen: list[dict[str, Any]] = []
     seen = {content_hash}
-    known = [donor for donor in catalogue if donor["mask"]]
-    for group in (known, [donor for donor in catalogue if not donor["mask"]]):
+    known = [donor for donor in catalogue if donor["masks"]]
+    for group in (known, [donor for donor in catalogue if not donor["masks"]]):
         start = seed_of(pair, 0, "donors") % len(group) if group else 0
         for donor in itertools.chain(group[start:], group[:start]):
             if len(chosen) == NUM_DONORS:

@@ -21,13 +21,16 @@ from stages import facts as measuring
 from stages import generation, manipulation, masks, media, samples, verification
 
 DONORS_PER_ATTEMPT = 3
+OF_THE_PAIR = frozenset({Reason.COPY_PASTE, Reason.NO_ROOM, Reason.SUBJECT_TOO_SMALL})
+"""What no other seed, donor or rung can change: frames A and B show the subject alike, or it leaves no room."""
+
 DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipulation.draft_manipulation}
 
 
 class SynthesizeSample:
     """A pair and a task in; an attempt, and a sample with its encoded members when it is fit to train on, out.
 
-    Payload: the pair's row with path_a and fps, and donors (path, frame, seconds, category, mask, content_hash).
+    Payload: the pair's row with path_a and fps, and donors (path, frame, seconds, category, masks, content_hash).
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -53,7 +56,7 @@ class SynthesizeSample:
         return self._result(unit, draft, words, facts, members, verdict, clock.laps)
 
     def _draft(self, unit: Unit, scene: Scene) -> Draft:
-        donors = read_donors(unit, scene.content_hash)
+        donors = read_donors(unit)
         draft = DRAFT[Task(unit.task).mode]
         key = sample_key(unit.key, unit.task)
         return draft(scene, key, unit.attempt, donors, self._config.synthesis, self._roles.image_editor.fill)
@@ -68,9 +71,9 @@ class SynthesizeSample:
     def _verify(self, draft: Draft, stored: dict[str, Image], words: Captions) -> Verdict:
         thresholds = self._config.verification
         verdict = verification.verify(draft, self._roles.embedder.embed, stored, thresholds, words.instruction)
-        question = verification.verdict_question(draft, verdict.checks)
-        answer = self._roles.vlm.ask([question])[0]
-        verdict.checks.append(verification.vlm_check(answer, thresholds))
+        if verdict.passed:  # a model is asked only about what nothing measured speaks against
+            question = verification.verdict_question(draft, verdict.checks)
+            verdict.checks.append(verification.vlm_check(self._roles.vlm.ask([question])[0], thresholds))
         return verdict
 
     def _result(
@@ -85,19 +88,8 @@ class SynthesizeSample:
     ) -> Result:
         attempt = _attempt(unit, draft.seed, draft.rung, draft.parameters, verdict, seconds)
         if not verdict.passed:
-            reasons = ", ".join(verdict.reasons)
-            return Result(
-                Phase.SYNTHESIZE,
-                unit.key,
-                unit.task,
-                unit.attempt,
-                Outcome.RETRY,
-                verdict.reasons[0],
-                f"attempt {unit.attempt} failed verification: {reasons}",
-                "verify",
-                {"attempts": [attempt]},
-                seconds=seconds,
-            )
+            message = f"attempt {unit.attempt + 1} failed verification: {', '.join(verdict.reasons)}"
+            return _sent_back(unit, "verify", verdict.reasons, message, attempt)
         row = self._sample(unit, draft, words, facts, members, verdict)
         rows = {"samples": [row], "attempts": [attempt]}
         return Result(Phase.SYNTHESIZE, unit.key, unit.task, unit.attempt, rows=rows, members=members, seconds=seconds)
@@ -164,7 +156,7 @@ def read_scene(payload: dict[str, Any]) -> Scene:
     )
 
 
-def read_donors(unit: Unit, content_hash: str) -> list[Donor]:
+def read_donors(unit: Unit) -> list[Donor]:
     """The donors of this attempt: the next few of the list, so that a retry sees others. Unreadable ones lapse."""
     listed = unit.payload["donors"]
     start = unit.attempt * DONORS_PER_ATTEMPT
@@ -175,12 +167,17 @@ def read_donors(unit: Unit, content_hash: str) -> list[Donor]:
             (image,) = _read(donor["path"], [donor["frame"]], [donor["seconds"]])
         except BadInput:
             continue
-        mask = masks.decode(donor["mask"]) if donor["mask"] else None
-        x0, y0, x1, y1 = donor.get("content_box") or (0, 0, image.shape[1], image.shape[0])
-        image = np.ascontiguousarray(image[y0:y1, x0:x1])
-        mask = mask[y0:y1, x0:x1] if mask is not None else None
-        if donor["content_hash"] != content_hash:
-            donors.append(Donor(image, mask, donor["category"], donor["content_hash"]))
+        x0, y0, x1, y1 = donor["content_box"] or (0, 0, image.shape[1], image.shape[0])
+        known = [masks.decode(mask)[y0:y1, x0:x1] for mask in donor["masks"]]
+        donors.append(
+            Donor(
+                np.ascontiguousarray(image[y0:y1, x0:x1]),
+                known[0] if known else None,
+                donor["category"],
+                donor["content_hash"],
+                np.logical_or.reduce(known[1:]) if known[1:] else None,
+            )
+        )
     return donors
 
 
@@ -226,15 +223,21 @@ def _failed(unit: Unit, bad: BadInput, seconds: dict[str, float]) -> Result:
         unit, seed_of(sample_key(unit.key, unit.task), unit.attempt), unit.attempt, {}, Verdict(), seconds
     )
     attempt |= {"status": "rejected", "reason": str(bad.reason), "reasons": [str(bad.reason)]}
+    return _sent_back(unit, "synthesize", [bad.reason], bad.message, attempt)
+
+
+def _sent_back(unit: Unit, stage: str, reasons: list[Reason], message: str, attempt: dict[str, Any]) -> Result:
+    """To the retry queue, or settled at once when what is wrong lies in the pair, not in the attempt."""
+    final = [reason for reason in reasons if reason in OF_THE_PAIR]
     return Result(
         Phase.SYNTHESIZE,
         unit.key,
         unit.task,
         unit.attempt,
-        Outcome.RETRY,
-        bad.reason,
-        bad.message,
-        "synthesize",
+        Outcome.REJECTED if final else Outcome.RETRY,
+        (final or reasons)[0],
+        message,
+        stage,
         {"attempts": [attempt]},
-        seconds=seconds,
+        seconds=attempt["seconds"],
     )

@@ -20,6 +20,7 @@ class Donor:
     mask: Mask | None
     category: str
     origin: str  # content hash of its source
+    others: Mask | None = None  # its other subjects: never borrowed
 
 
 @dataclass(frozen=True, slots=True)
