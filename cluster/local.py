@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,11 +12,33 @@ ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SCHEDULER_EVENTS": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # else every pool prints ray#53727, which does not concern it, on stderr
     "RAY_raylet_start_wait_time_s": "180",  # a busy machine is slow to start, not broken
     # A worker killed for memory must be seen by the ledger as a death, not vanish in silent retries of Ray's own.
     "RAY_task_oom_retries": "0",
 }
+
+
+@contextmanager
+def quiet_native_code() -> Iterator[None]:
+    """What C++ prints on file descriptor 2 (each actor pool: ray#53727) is not for the user; Python's stderr stays.
+
+    RECAST_LOG_WORKERS=1 leaves everything as it is.
+    """
+    if os.environ.get("RECAST_LOG_WORKERS"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    python_stderr, sys.stderr = sys.stderr, os.fdopen(os.dup(2), "w", buffering=1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        sys.stderr.close()
+        sys.stderr = python_stderr
 
 
 @contextmanager

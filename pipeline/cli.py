@@ -148,9 +148,10 @@ def compact(
 ) -> None:
     """Rewrite the shards sorted by key, byte-identical for equal datasets, and delete what nothing refers to."""
     from pipeline.compact import compact as run_compact
+    from pipeline.settings import resolve
 
-    report = run_compact(out, grace_seconds=grace_hours * 3600)
-    _out.print(str(report), highlight=False, markup=False)
+    engine = resolve(out, None, []).config.engine
+    _out.print(str(run_compact(out, engine, grace_seconds=grace_hours * 3600)), highlight=False, markup=False)
 
 
 def _print_json(found: Any) -> None:

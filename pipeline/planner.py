@@ -137,6 +137,7 @@ class Planner:
             "path": path_of(row["source_uri"]),
             "donors": choose_donors(key, row["content_hash"], catalogue),
             "caption_fingerprint": self._settings.fingerprints[Phase.CAPTION],
+            "verdict_fingerprint": self._settings.fingerprints["verdict"],
         }
         return Unit(Phase.SYNTHESIZE, key, task, attempt, payload=payload)
 
@@ -197,6 +198,9 @@ class Planner:
         wanted = self._settings.fingerprints["decision"]
         sql = f"select count(*) as n from clips where decision <> '{wanted}'"
         counts["decision"] = int(self._rows(sql)[0]["n"])
+        wanted, current = self._settings.fingerprints["verdict"], self._settings.fingerprints[Phase.SYNTHESIZE]
+        sql = f"select count(*) as n from attempts where decision <> '{wanted}' and fingerprint = '{current}'"
+        counts["verdict"] = int(self._rows(sql)[0]["n"])
         return {name: count for name, count in counts.items() if count}
 
     def _pages(self, sql: str, unit: Any) -> Iterator[list[Unit]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.ledger import Ledger
+from pipeline.rejudge import rejudge
 from pipeline.settings import Settings
 from schemas.reasons import Reason
 from schemas.video import Shot
@@ -30,6 +31,7 @@ def reconcile(ledger: Ledger, settings: Settings) -> dict[str, int]:
         "near_duplicates": _near_duplicates(ledger, settings),
         "duplicate_sources": _duplicate_sources(ledger),
         "cascaded_pairs": _cascade(ledger, "pairs", "clips", "clip_key"),
+        "reopened_samples": rejudge(ledger, settings),
         "cascaded_samples": _cascade(ledger, "samples", "pairs", "pair_key"),
     }
     return {kind: count for kind, count in changed.items() if count}

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.local import ray_session
+from cluster.local import quiet_native_code, ray_session
 from pipeline.engine import Execution, root_cause
 from pipeline.host import LedgerHost, WriterHost
 from pipeline.settings import Settings
@@ -135,7 +135,7 @@ def started(out: Path, settings: Settings, listing: Path, deadline: float | None
     """A run with its Ray session; signals end it gracefully while it lasts."""
     engine = settings.config.engine
     os.environ["RECAST_DRIVER_PID"] = str(os.getpid())  # inherited by every process of the session
-    with ray_session(engine.object_store_mb) as num_cpus:
+    with quiet_native_code(), ray_session(engine.object_store_mb) as num_cpus:
         run = Run(out, settings, listing, num_cpus, deadline)
         before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
         for name in before:

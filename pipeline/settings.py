@@ -33,7 +33,7 @@ class Settings:
     config: Config
     profile: Profile
     chosen: dict[str, Any]
-    fingerprints: dict[str, str]  # per phase, and "decision" for the curation thresholds
+    fingerprints: dict[str, str]  # per phase; "decision" and "verdict" for the thresholds of curation and verification
 
 
 def resolve(out: Path, profile_name: str | None, assignments: list[str]) -> Settings:
@@ -65,8 +65,7 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
     mine = digest(VERSIONS["mine"], roles(Phase.MINE), config.mining.model_dump(mode="json"), curate)
     synthesis = config.synthesis.model_dump(mode="json", exclude={"max_attempts"})
     versions = [VERSIONS["synthesize"], VERSIONS["verify"]]
-    verification = config.verification.model_dump(mode="json")
-    synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, verification, mine)
+    synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, mine)
     caption = digest(VERSIONS["caption"], roles(Phase.CAPTION), config.captions.model_dump(mode="json"))
     return {
         Phase.CURATE: curate,
@@ -74,6 +73,7 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
         Phase.SYNTHESIZE: synthesize,
         Phase.CAPTION: caption,
         "decision": digest("decision", VERSIONS["curate"], config.curation_thresholds.model_dump(mode="json")),
+        "verdict": digest("verdict", VERSIONS["verify"], config.verification.model_dump(mode="json")),
     }
 
 

@@ -210,6 +210,7 @@ def _attempt(
         "rung": rung,
         "parameters": json.dumps(parameters, sort_keys=True),
         "verdict": verdict.scores,
+        "decision": unit.payload["verdict_fingerprint"],
         "reasons": [str(reason) for reason in verdict.reasons],
         "seconds": seconds,
         "status": "ok" if verdict.passed else "rejected",

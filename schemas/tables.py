@@ -108,6 +108,7 @@ TABLES: dict[str, pa.Schema] = {
         ("rung", pa.int32()),
         ("parameters", pa.string()),  # JSON
         ("verdict", _SCORES),
+        ("decision", pa.string()),  # fingerprint of the thresholds that set status and reasons
         ("reasons", pa.list_(pa.string())),
         ("seconds", _SCORES),  # wall seconds per step
     ),

@@ -1,6 +1,7 @@
 """Stage iv, verification: every trap measured, every score kept (OpenSubject, arXiv 2512.08294, stage 4)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from schemas.config import VerificationThresholds
 from schemas.questions import Answer, Question, Unusable, VerdictAnswer
@@ -10,12 +11,53 @@ from schemas.video import Image
 from stages import base_traps, facts, instructions, masks, traps
 from stages.traps import Embed
 
+VLM_SCORE = "vlm_score"
 VERDICT_PROMPT = """You judge a training sample for subject-driven image generation. The last image is the output; \
 the images before it are the inputs, numbered from 1. Score from 0 to 1:
 identity: is the subject of each reference the same individual as in the output?
 quality: are the references and the output free of artefacts, duplicates, cut-offs and blur?
 consistency: can the output be made from the inputs alone, and does nothing of a reference's background reappear in it?
 Measured scores: {scores}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a score must keep to. bound: the name of a threshold, or a number nobody may change."""
+
+    bound: str | float
+    is_minimum: bool
+    reason: Reason
+
+
+def _at_most(bound: str | float, reason: Reason) -> Limit:
+    return Limit(bound, False, reason)
+
+
+def _at_least(bound: str | float, reason: Reason) -> Limit:
+    return Limit(bound, True, reason)
+
+
+LIMITS: dict[str, Limit] = {
+    "lossy_share": _at_most(0.0, Reason.LOSSY_BYTES),
+    "binding": _at_least(1.0, Reason.WRONG_BINDING),
+    "inexact_share": _at_most(0.0, Reason.IDENTITY_DRIFT),
+    "area_ratio_min": _at_least("min_area_ratio", Reason.OBJECT_EXPANSION),
+    "area_ratio_max": _at_most("max_area_ratio", Reason.OBJECT_EXPANSION),
+    "handedness": _at_least("min_handedness", Reason.MIRRORED),
+    "second_subject": _at_most("max_second_subject", Reason.TWO_SUBJECTS),
+    "identity": _at_least("min_identity", Reason.IDENTITY_DRIFT),
+    "binding_margin": _at_least("min_binding_margin", Reason.SWAPPED_REFERENCES),
+    "background_inliers": _at_most("max_background_inliers", Reason.BACKGROUND_LEAK),
+    "background_blocks": _at_most("max_background_blocks", Reason.BACKGROUND_LEAK),
+    "copy_ncc": _at_most("max_copy_ncc", Reason.COPY_PASTE),
+    "base_untouched": _at_most("max_base_untouched", Reason.SUBJECT_IN_BASE),
+    "base_copy": _at_most("max_copy_ncc", Reason.SUBJECT_IN_BASE),
+    "base_identity": _at_most("max_base_identity", Reason.SUBJECT_IN_BASE),
+    "base_silhouette": _at_most("max_base_silhouette", Reason.SUBJECT_IN_BASE),
+    "base_seam": _at_most("max_base_seam", Reason.SUBJECT_IN_BASE),
+    VLM_SCORE: _at_least("min_vlm_score", Reason.VLM_REJECTED),
+}
+"""The table of traps: which score guards against which, in the order the checks are run and reported."""
 
 
 def verify(
@@ -25,72 +67,72 @@ def verify(
     thresholds: VerificationThresholds,
     instruction: dict[str, str],
 ) -> Verdict:
-    """Runs every check, cheap ones first; none is skipped, so that all scores can be kept.
+    """`judge` on what `measure` finds."""
+    return judge(measure(draft, embed, stored, instruction), thresholds)
+
+
+def judge(scores: Mapping[str, float], thresholds: VerificationThresholds) -> Verdict:
+    """Scores against thresholds, nothing else: a changed threshold judges stored scores again. Unknown names do not
+    count; a score that was never measured does not fail."""
+    checks = []
+    for name, limit in LIMITS.items():
+        if name not in scores:
+            continue
+        bound = limit.bound if isinstance(limit.bound, float) else float(getattr(thresholds, limit.bound))
+        score = float(scores[name])
+        checks.append(Check(name, score, bound, score >= bound if limit.is_minimum else score <= bound, limit.reason))
+    return Verdict(checks)
+
+
+def measure(
+    draft: Draft, embed: Embed, stored: dict[str, Image] | None, instruction: dict[str, str]
+) -> dict[str, float]:
+    """Every score by name; none is skipped, so that all can be kept.
 
     embed: unit-length rows per (image, mask). stored: decoded members by short name ("input_0", "output"), or None to
     check the draft's own arrays. instruction: text per language. Raises ValueError for a draft without references.
     """
     if not draft.references:
         raise ValueError("a draft without references cannot be verified")
-    members = members_of(draft) if stored is None else stored
-    checks = [lossy_bytes(draft, members), wrong_binding(draft, instruction)]
-    checks += _reference_checks(draft, thresholds)
-    checks += [
-        above("identity", traps.identity(draft, embed), thresholds.min_identity, Reason.IDENTITY_DRIFT),
-        above(
-            "binding_margin",
-            traps.binding_margin(draft, embed),
-            thresholds.min_binding_margin,
-            Reason.SWAPPED_REFERENCES,
-        ),
-        *_leak_checks(draft, thresholds),
-        below("copy_ncc", traps.copy_paste(draft), thresholds.max_copy_ncc, Reason.COPY_PASTE),
-    ]
-    if draft.base is not None:
-        checks += base_checks(draft, draft.base, embed, thresholds)
-    return Verdict(checks)
-
-
-def below(name: str, score: float, limit: float, reason: Reason) -> Check:
-    """Passes when score <= limit."""
-    return Check(name, float(score), limit, bool(score <= limit), reason)
-
-
-def above(name: str, score: float, limit: float, reason: Reason) -> Check:
-    """Passes when score >= limit."""
-    return Check(name, float(score), limit, bool(score >= limit), reason)
-
-
-def _reference_checks(draft: Draft, thresholds: VerificationThresholds) -> Iterator[Check]:
-    """The checks that look at one reference at a time; the worst reference counts."""
-    references = draft.references
-    inexact = max(traps.inexact_share(reference) for reference in references)
-    yield below("inexact_share", inexact, 0.0, Reason.IDENTITY_DRIFT)
-    ratios = [traps.measured_ratios(reference) for reference in references]
-    kept, grown = min(kept for kept, _ in ratios), max(grown for _, grown in ratios)
-    yield above("area_ratio_min", kept, thresholds.min_area_ratio, Reason.OBJECT_EXPANSION)
-    yield below("area_ratio_max", grown, thresholds.max_area_ratio, Reason.OBJECT_EXPANSION)
-    handedness = min(traps.handedness(reference) for reference in references)
-    yield above("handedness", handedness, thresholds.min_handedness, Reason.MIRRORED)
-    crowd = max(traps.two_subjects(draft, number) for number in range(len(references)))
-    yield below("second_subject", crowd, thresholds.max_second_subject, Reason.TWO_SUBJECTS)
-
-
-def _leak_checks(draft: Draft, thresholds: VerificationThresholds) -> Iterator[Check]:
     inliers, blocks = traps.background_leak(draft)
-    yield below("background_inliers", inliers, thresholds.max_background_inliers, Reason.BACKGROUND_LEAK)
-    yield below("background_blocks", blocks, thresholds.max_background_blocks, Reason.BACKGROUND_LEAK)
+    scores = {
+        "lossy_share": lossy_share(draft, members_of(draft) if stored is None else stored),
+        "binding": binding(draft, instruction),
+        **_reference_scores(draft),
+        "identity": traps.identity(draft, embed),
+        "binding_margin": traps.binding_margin(draft, embed),
+        "background_inliers": inliers,
+        "background_blocks": blocks,
+        "copy_ncc": traps.copy_paste(draft),
+    }
+    if draft.base is not None:
+        scores |= _base_scores(draft, draft.base, embed)
+    return {name: float(score) for name, score in scores.items()}
 
 
-def base_checks(draft: Draft, base: Base, embed: Embed, thresholds: VerificationThresholds) -> Iterator[Check]:
-    """The checks of a manipulation base: nothing of the removed subject may be left."""
-    reason = Reason.SUBJECT_IN_BASE
+def _reference_scores(draft: Draft) -> dict[str, float]:
+    """The scores of one reference at a time; the worst reference counts."""
+    references = draft.references
+    ratios = [traps.measured_ratios(reference) for reference in references]
+    return {
+        "inexact_share": max(traps.inexact_share(reference) for reference in references),
+        "area_ratio_min": min(kept for kept, _ in ratios),
+        "area_ratio_max": max(grown for _, grown in ratios),
+        "handedness": min(traps.handedness(reference) for reference in references),
+        "second_subject": max(traps.two_subjects(draft, number) for number in range(len(references))),
+    }
+
+
+def _base_scores(draft: Draft, base: Base, embed: Embed) -> dict[str, float]:
+    """The scores of a manipulation base: nothing of the removed subject may be left."""
     correlation, similarity = base_traps.copies_and_identity(draft, base, embed)
-    yield below("base_untouched", base_traps.untouched_share(draft, base), thresholds.max_base_untouched, reason)
-    yield below("base_copy", correlation, thresholds.max_copy_ncc, reason)
-    yield below("base_identity", similarity, thresholds.max_base_identity, reason)
-    yield below("base_silhouette", base_traps.silhouette(draft, base), thresholds.max_base_silhouette, reason)
-    yield below("base_seam", base_traps.seam(draft, base), thresholds.max_base_seam, reason)
+    return {
+        "base_untouched": base_traps.untouched_share(draft, base),
+        "base_copy": correlation,
+        "base_identity": similarity,
+        "base_silhouette": base_traps.silhouette(draft, base),
+        "base_seam": base_traps.seam(draft, base),
+    }
 
 
 def members_of(draft: Draft) -> dict[str, Image]:
@@ -98,7 +140,7 @@ def members_of(draft: Draft) -> dict[str, Image]:
     return {**{f"input_{number}": image for number, image in enumerate(draft.inputs)}, "output": draft.output}
 
 
-def lossy_bytes(draft: Draft, stored: dict[str, Image]) -> Check:
+def lossy_share(draft: Draft, stored: dict[str, Image]) -> float:
     """Share of must-be-exact pixels that differ in what was stored; 1 when a member is missing or of another size.
 
     Exact are the output, each reference's subject, and the base outside its box: against the draft, and the stored base
@@ -109,7 +151,7 @@ def lossy_bytes(draft: Draft, stored: dict[str, Image]) -> Check:
         outside = ~masks.mask_of(draft.base.box, draft.output.shape[0], draft.output.shape[1])
         if outside.any():
             shares.append(traps.different_share(stored["input_0"], stored["output"], outside))
-    return below("lossy_share", max(shares), 0.0, Reason.LOSSY_BYTES)
+    return max(shares)
 
 
 def _member_share(expected: Image, found: Image | None) -> float:
@@ -118,11 +160,11 @@ def _member_share(expected: Image, found: Image | None) -> float:
     return float((found != expected).any(axis=2).mean())
 
 
-def wrong_binding(draft: Draft, instruction: dict[str, str]) -> Check:
+def binding(draft: Draft, instruction: dict[str, str]) -> float:
     """1 when the text of every language, parsed back, names every input once and selects exactly the edited box."""
     measured = facts.measure_facts(draft)
     binds = [instructions.binds(text, language, measured) for language, text in instruction.items()]
-    return above("binding", float(bool(binds) and all(binds)), 1.0, Reason.WRONG_BINDING)
+    return float(bool(binds) and all(binds))
 
 
 def verdict_question(draft: Draft, checks: Sequence[Check]) -> Question:
@@ -141,6 +183,6 @@ def verdict_question(draft: Draft, checks: Sequence[Check]) -> Question:
 def vlm_check(answer: Answer | Unusable, thresholds: VerificationThresholds) -> Check:
     """The lowest of the vlm's three scores; an unusable answer fails with its own reason."""
     if not isinstance(answer, VerdictAnswer):
-        return Check("vlm_score", 0.0, thresholds.min_vlm_score, False, Reason.VLM_UNUSABLE)
+        return Check(VLM_SCORE, 0.0, thresholds.min_vlm_score, False, Reason.VLM_UNUSABLE)
     score = min(answer.identity, answer.quality, answer.consistency)
-    return above("vlm_score", score, thresholds.min_vlm_score, Reason.VLM_REJECTED)
+    return judge({VLM_SCORE: score}, thresholds).checks[0]
