@@ -7,11 +7,13 @@ hold text. Nothing here opens a video.
 import glob
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import BadInput, UserError
@@ -58,7 +60,7 @@ def stamp_of(path: str) -> str:
     """Size and mtime: cheap to ask for, and different whenever the bytes may be. "" for a file that is not there."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL, from a list
         return ""
     return f"{status.st_size}:{status.st_mtime_ns}"
 
@@ -66,12 +68,16 @@ def stamp_of(path: str) -> str:
 def content_hash(path: str) -> str:
     """BLAKE2b of the bytes, 32 hex characters. Raises BadInput(MISSING | UNREADABLE)."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may never end
+            raise BadInput(Reason.UNREADABLE, "not a regular file")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except FileNotFoundError:
         raise BadInput(Reason.MISSING) from None
     except OSError as error:
         raise BadInput(Reason.UNREADABLE, f"the file cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL, from a list
+        raise BadInput(Reason.MISSING, "not a name a file can have") from None
 
 
 def list_sources(arguments: list[str]) -> Iterator[Listed]:
@@ -103,7 +109,7 @@ def _expand(argument: str) -> Iterator[str]:
         else:
             yield path
     elif glob.has_magic(argument):
-        yield from (match for match in sorted(glob.glob(argument, recursive=True)) if os.path.isfile(match))
+        yield from (match for match in sorted(glob.glob(argument, recursive=True)) if not os.path.isdir(match))
     elif os.path.lexists(path):
         yield path  # a dangling link, a socket: a row with a reason
     else:
@@ -112,7 +118,7 @@ def _expand(argument: str) -> Iterator[str]:
 
 def _walk(folder: str) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=_unlistable, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
@@ -124,10 +130,15 @@ def _walk(folder: str) -> Iterator[str]:
                 yield os.path.join(parent, name)
 
 
+def _unlistable(error: OSError) -> None:
+    """A folder that cannot be listed must not look like an empty one: --sync would remove what is in it."""
+    raise UserError(f"cannot list {error.filename!r}: {error.strerror}") from None
+
+
 def _listed_in_text(path: str) -> Iterator[str]:
     base = os.path.dirname(os.path.abspath(path))
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as lines:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
             for line in lines:
                 entry = line.rstrip("\r\n")
                 if entry.strip() and not entry.startswith("#"):
@@ -143,5 +154,8 @@ def _listed_in_parquet(path: str) -> Iterator[str]:
         raise UserError(f"cannot read {path!r} as Parquet: {error}") from None
     if "uri" not in file.schema_arrow.names:
         raise UserError(f"{path!r} has no column 'uri' (it has {', '.join(file.schema_arrow.names)})")
+    kind = file.schema_arrow.field("uri").type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"the column 'uri' of {path!r} holds {kind}, not text")
     for batch in file.iter_batches(columns=["uri"], batch_size=10_000):
         yield from (path_of(uri) for uri in batch.column(0).to_pylist() if uri)
