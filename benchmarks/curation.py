@@ -2,11 +2,16 @@
 
 Both sides read the same files, N times over, with a process pool of the same size and one decoder thread each:
 `decode` is PyAV's `container.decode` and nothing else; `measure` is stage i. `scenedetect` is PySceneDetect's own
-SceneManager with its AdaptiveDetector over the same files (its default downscaling), for comparison.
+SceneManager with its AdaptiveDetector over the same files (its default downscaling), for comparison. With --ray,
+`recast` is the curation phase of a real build of the same files (linked N times under other names); what starting its
+actors costs is measured on one file and stated apart.
 """
 
 import argparse
 import json
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -51,11 +56,33 @@ def seconds_for(work: Callable[[str], int], files: list[str], workers: int) -> t
         return time.perf_counter() - start, num_frames
 
 
+def curate_with_ray(files: list[str], repeat: int, workers: int) -> dict[str, float]:
+    """Wall seconds of the curation phase of `recast build`, on one file and on all of them."""
+    with tempfile.TemporaryDirectory(prefix="recast-bench-") as folder:
+        videos = Path(folder) / "videos"
+        videos.mkdir()
+        for number in range(repeat):
+            for file in files:
+                (videos / f"{number}-{Path(file).parent.name}-{Path(file).name}").symlink_to(Path(file).resolve())
+        one = _curation_seconds(sorted(videos.iterdir())[0], Path(folder) / "one", workers)
+        everything = _curation_seconds(videos, Path(folder) / "all", workers)
+    return {"ray_start_seconds": round(one, 2), "recast_seconds": round(everything - one, 2)}
+
+
+def _curation_seconds(videos: Path, out: Path, workers: int) -> float:
+    nothing_to_mine = ["--set", "curation_thresholds.min_seconds=1e9", "--set", "engine.wave_size=100000"]
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "build", str(videos), "--out", str(out)]
+    command += ["--json", "--set", f"engine.num_workers={workers}", *nothing_to_mine]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout)["this_run"]["seconds"]["curate"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--ray", action="store_true", help="also through `recast build`")
     arguments = parser.parse_args()
     files = [str(path) for folder in arguments.folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     figures: dict[str, float] = {"files": len(files) * arguments.repeat, "workers": arguments.workers}
@@ -63,6 +90,9 @@ def main() -> None:
         seconds, num_frames = seconds_for(work, files * arguments.repeat, arguments.workers)
         figures |= {"frames": num_frames, f"{name}_seconds": round(seconds, 2)}
         figures[f"{name}_over_decode"] = round(seconds / figures["decode_seconds"], 3)
+    if arguments.ray:
+        figures |= curate_with_ray(files, arguments.repeat, arguments.workers)
+        figures["recast_over_decode"] = round(figures["recast_seconds"] / figures["decode_seconds"], 3)
     print(json.dumps(figures, indent=1))
 
 

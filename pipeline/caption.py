@@ -1,10 +1,10 @@
 """New words for a sample whose caption settings changed: its images are copied byte for byte into a new shard."""
 
-import tarfile
 from functools import lru_cache
 from pathlib import Path
 
 from actors.profiles import Roles
+from pipeline.shards import ShardReader
 from schemas.config import Config
 from schemas.errors import BadInput
 from schemas.questions import Unusable
@@ -25,7 +25,7 @@ class CaptionSample:
 
     def __call__(self, unit: Unit) -> Result:
         row = dict(unit.payload["row"])
-        members = read_members(Path(unit.payload["out"]) / row["shard"], row["members"])
+        members = _reader(unit.payload["out"]).read_all(row["shard"], row["members"])
         images = list(samples.decode_members(members).values())
         facts = samples.facts_of(row["facts"])
         questions = wording.caption_questions(facts, self._config.captions, images)
@@ -40,19 +40,6 @@ class CaptionSample:
         return Result(Phase.CAPTION, unit.key, rows={"samples": [row]}, members=members)
 
 
-def read_members(shard: Path, names: list[str]) -> dict[str, bytes]:
-    """The named members of a shard, in this order. Raises KeyError when one is missing."""
-    offsets = _index(str(shard))
-    with open(shard, "rb") as file:
-        members = {}
-        for name in names:
-            start, size = offsets[name]
-            file.seek(start)
-            members[name] = file.read(size)
-    return members
-
-
-@lru_cache(maxsize=4)
-def _index(shard: str) -> dict[str, tuple[int, int]]:
-    with tarfile.open(shard) as tar:
-        return {member.name: (member.offset_data, member.size) for member in tar}
+@lru_cache(maxsize=1)
+def _reader(out: str) -> ShardReader:
+    return ShardReader(Path(out))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from pipeline.compact import ShardReader, referenced_shards, shard_files
+from pipeline.compact import referenced_shards, shard_files
 from pipeline.rows import CHILD_TABLE
+from pipeline.shards import ShardReader
 from pipeline.tables import Row, Snapshot, read_tables
 from schemas.tables import TABLES
 from schemas.work import DEAD, Outcome, Phase

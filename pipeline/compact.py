@@ -9,20 +9,19 @@ import os
 import tarfile
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import failpoints
 from pipeline.ledger import Ledger
+from pipeline.shards import ShardReader
 from pipeline.tables import Row, Snapshot
 from pipeline.writer import SPOOL, Tar
 from schemas.config import EngineConfig
 
 GRACE_SECONDS = 3600.0
 ROWS_PER_COMMIT = 20_000
-OPEN_SHARDS = 256  # whose member lists are kept in memory
 
 
 @dataclass(slots=True)
@@ -35,31 +34,6 @@ class Compacted:
     shards_in_grace: int = 0  # not referred to, but too young to remove
     bytes_removed: int = 0
     damaged: list[str] = field(default_factory=list)
-
-
-class ShardReader:
-    """Members of shards by name, wherever they are; the lists of the last OPEN_SHARDS shards are remembered."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._indices: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
-
-    def index(self, shard: str) -> dict[str, tuple[int, int]]:
-        """Member name -> (offset, size), in the order of the tar. Raises OSError or tarfile.TarError."""
-        if shard not in self._indices:
-            with tarfile.open(self._out / shard, "r:") as tar:
-                self._indices[shard] = {member.name: (member.offset_data, member.size) for member in tar}
-            while len(self._indices) > OPEN_SHARDS:
-                self._indices.popitem(last=False)
-        self._indices.move_to_end(shard)
-        return self._indices[shard]
-
-    def read(self, shard: str, member: str) -> bytes:
-        """Raises KeyError for a member that is not there, OSError or tarfile.TarError for a shard that is not."""
-        offset, size = self.index(shard)[member]
-        with (self._out / shard).open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
 
 
 def compact(out: str | Path, config: EngineConfig, run_id: str = "", grace_seconds: float = GRACE_SECONDS) -> Compacted:

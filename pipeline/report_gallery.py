@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.caption import read_members
 from pipeline.report_markup import Html, joined, text
+from pipeline.shards import ShardReader
 from pipeline.tables import Snapshot
 from schemas.sample import Task
 from schemas.video import Image, Mask
@@ -76,7 +76,7 @@ def _strip(out: Path, row: dict[str, Any], budget: _Budget) -> Html:
     try:
         if not row["shard"] or not row["members"]:
             raise ValueError("the row names no shard")
-        figures = joined(_figures(read_members(out / row["shard"], row["members"])))
+        figures = joined(_figures(ShardReader(out).read_all(row["shard"], row["members"])))
     except _UNSHOWABLE as error:
         why = f"{type(error).__name__}: {error}"[:200]
         pattern = '<p class="none">Its pictures cannot be shown ({why}); recast check says more.</p>'

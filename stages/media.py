@@ -25,6 +25,8 @@ from schemas.errors import BadInput
 from schemas.reasons import Reason
 from schemas.video import Frame, Image, Probe
 
+av.logging.set_level(av.logging.FATAL)  # what matters arrives as an exception; the rest would flood stderr
+
 VideoSource = str | Path | BinaryIO
 """A local path, or an open binary file that can seek."""
 

@@ -1,0 +1,36 @@
+"""Random access to the members of a dataset's shards."""
+
+import tarfile
+from collections import OrderedDict
+from pathlib import Path
+
+OPEN_SHARDS = 256  # whose member lists are kept in memory
+
+
+class ShardReader:
+    """Members of shards by name, wherever they are; the lists of the last OPEN_SHARDS shards are remembered."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._indices: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
+
+    def index(self, shard: str) -> dict[str, tuple[int, int]]:
+        """Member name -> (offset, size), in the order of the tar. Raises OSError or tarfile.TarError."""
+        if shard not in self._indices:
+            with tarfile.open(self._out / shard, "r:") as tar:
+                self._indices[shard] = {member.name: (member.offset_data, member.size) for member in tar}
+            while len(self._indices) > OPEN_SHARDS:
+                self._indices.popitem(last=False)
+        self._indices.move_to_end(shard)
+        return self._indices[shard]
+
+    def read(self, shard: str, member: str) -> bytes:
+        """Raises KeyError for a member that is not there, OSError or tarfile.TarError for a shard that is not."""
+        offset, size = self.index(shard)[member]
+        with (self._out / shard).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def read_all(self, shard: str, members: list[str]) -> dict[str, bytes]:
+        """The named members, in this order."""
+        return {member: self.read(shard, member) for member in members}
