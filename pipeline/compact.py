@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline import failpoints
 from pipeline.ledger import Ledger
-from pipeline.shards import ShardReader
+from pipeline.shards import ShardReader, kind_of
 from pipeline.tables import Row, Snapshot
 from pipeline.writer import SPOOL, Tar
 from schemas.config import EngineConfig
@@ -90,22 +90,31 @@ def _point(ledger: Ledger, rows: list[Row]) -> None:
 
 
 def _groups(tables: Snapshot, reader: ShardReader, max_bytes: int, done: Compacted) -> Iterator[list[Row]]:
-    """Accepted samples with sound bytes, by key, as many as fit a shard."""
+    """Accepted samples with sound bytes, by kind and key, as many as fit a shard."""
     group: list[Row] = []
     num_bytes = 0
-    for batch in tables.query_batches("SELECT * FROM samples WHERE status = 'ok' ORDER BY key"):
-        for row in batch.to_pylist():
-            size = _sound_bytes(row, reader)
-            if size is None:
-                done.damaged.append(row["key"])
-                continue
-            if group and num_bytes + size > max_bytes:
-                yield group
-                group, num_bytes = [], 0
-            group.append(row)
-            num_bytes += size
+    for row in _by_kind(tables):
+        size = _sound_bytes(row, reader)
+        if size is None:
+            done.damaged.append(row["key"])
+            continue
+        if group and (num_bytes + size > max_bytes or _kind(row) != _kind(group[0])):
+            yield group
+            group, num_bytes = [], 0
+        group.append(row)
+        num_bytes += size
     if group:
         yield group
+
+
+def _by_kind(tables: Snapshot) -> Iterator[Row]:
+    order = "task, len(list_filter(members, lambda name: contains(name, '.input_'))), key"
+    for batch in tables.query_batches(f"SELECT * FROM samples WHERE status = 'ok' ORDER BY {order}"):
+        yield from batch.to_pylist()
+
+
+def _kind(row: Row) -> str:
+    return kind_of(row["task"], row["members"])
 
 
 def _sound_bytes(row: Row, reader: ShardReader) -> int | None:
@@ -122,7 +131,7 @@ def _settled_shard(rows: list[Row], reader: ShardReader) -> str | None:
     """The shard that holds exactly these samples under its content's name already."""
     shards = {row["shard"] for row in rows}
     shard = str(next(iter(shards)))
-    if len(shards) > 1 or "-" in Path(shard).name:  # a writer's name: epoch-uuid
+    if len(shards) > 1 or Path(shard).name.count("-") != 1:  # a writer's name: kind-epoch-uuid
         return None
     members = [name for row in rows for name in row["members"]]
     return shard if list(reader.index(shard)) == members else None
@@ -136,7 +145,7 @@ def _write_shard(out: Path, rows: list[Row], reader: ShardReader) -> str:
     tar.finish()
     with tar.path.open("rb") as file:
         name = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    shard = Path("shards") / f"{name}.tar"
+    shard = Path("shards") / f"{_kind(rows[0])}-{name}.tar"
     tar.seal(out / shard)
     return str(shard)
 

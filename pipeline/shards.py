@@ -1,10 +1,19 @@
-"""Random access to the members of a dataset's shards."""
+"""Shards: which samples share one, and random access to their members."""
 
 import tarfile
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 OPEN_SHARDS = 256  # whose member lists are kept in memory
+
+
+def kind_of(task: str, members: Iterable[str]) -> str:
+    """What samples of one shard have in common, and the shard's name begins with: task and number of inputs.
+
+    Equal kinds mean equal member types, which `datasets` asks of the samples of a tar.
+    """
+    return f"{task}.{sum('.input_' in name for name in members)}"
 
 
 class ShardReader:

@@ -12,10 +12,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import failpoints
+from pipeline.shards import kind_of
 from pipeline.tables import storage_errors
 from schemas.config import EngineConfig
 from schemas.work import Result
@@ -86,11 +87,20 @@ class _Discarding:
         return self._errors.__exit__(kind, error, trace)  # type: ignore[arg-type]
 
 
+@dataclass(slots=True)
+class _Open:
+    """A tar that is being filled with samples of one kind, since when, and the results it holds."""
+
+    tar: Tar
+    since: float
+    results: dict[tuple[str, int], Result] = field(default_factory=dict)
+
+
 class ShardWriter:
     """One writer of one run. `sealed` is called with the results of a tar, without their bytes, once it is in place.
 
-    Holds at most shard_mb (or unsealed_mb, if less) of bytes: `put` seals, and so blocks, when they are reached.
-    Raises UserError when the disk is full or read-only.
+    A tar holds samples of one kind (task and number of inputs). At most shard_mb per tar and unsealed_mb in all are
+    held: `put` seals, and so blocks, when they are reached. Raises UserError when the disk is full or read-only.
     """
 
     def __init__(
@@ -104,45 +114,49 @@ class ShardWriter:
     ) -> None:
         self.name = name
         self._out = Path(out)
-        self._max_bytes = min(config.shard_mb, config.unsealed_mb) * 1_000_000
-        self._seal_seconds = config.seal_seconds
+        self._config = config
         self._epoch = epoch
         self._sealed = sealed
         self._clock = clock
-        self._tar: Tar | None = None
-        self._since = 0.0
-        self._results: dict[tuple[str, int], Result] = {}
+        self._open: dict[str, _Open] = {}
 
     def put(self, results: Iterable[Result]) -> None:
-        """Append the members of each result; a result that is in the open tar already (a replay) is skipped."""
+        """Append the members of each result; a result that is in an open tar already (a replay) is skipped."""
         for result in results:
+            kind = _kind(result)
             identity = (result.id, result.attempt)
-            if identity in self._results:
+            if kind not in self._open:
+                tar = Tar(self._out / SPOOL / f"{self._epoch}-{self.name}-{uuid.uuid4().hex}.tar")
+                self._open[kind] = _Open(tar, self._clock())
+            shard = self._open[kind]
+            if identity in shard.results:
                 continue
-            if self._tar is None:
-                self._tar = Tar(self._out / SPOOL / f"{self._epoch}-{self.name}-{uuid.uuid4().hex}.tar")
-                self._since = self._clock()
             for name, data in result.members.items():
-                self._tar.add(name, data)
-            self._results[identity] = _described(result)
+                shard.tar.add(name, data)
+            shard.results[identity] = _described(result)
             failpoints.hit("spool_written")
-            if self._tar.num_bytes >= self._max_bytes:
+            if shard.tar.num_bytes >= self._config.shard_mb * 1_000_000:
+                self._seal(kind)
+            elif sum(each.tar.num_bytes for each in self._open.values()) >= self._config.unsealed_mb * 1_000_000:
                 self.seal()
         self.tick()
 
     def tick(self) -> None:
-        """Seal if the open tar is old enough: call it often."""
-        if self._tar is not None and self._clock() - self._since >= self._seal_seconds:
-            self.seal()
+        """Seal what is old enough: call it often."""
+        for kind in list(self._open):
+            if self._clock() - self._open[kind].since >= self._config.seal_seconds:
+                self._seal(kind)
 
     def seal(self) -> None:
         """Seal what there is: nothing more is coming for now."""
-        if self._tar is None:
-            return
-        tar, results = self._tar, list(self._results.values())
-        self._tar, self._results = None, {}
-        shard = Path("shards") / f"{self._epoch}-{uuid.uuid4().hex}.tar"
-        tar.seal(self._out / shard)
+        for kind in list(self._open):
+            self._seal(kind)
+
+    def _seal(self, kind: str) -> None:
+        full = self._open.pop(kind)
+        shard = Path("shards") / f"{kind}-{self._epoch}-{uuid.uuid4().hex}.tar"
+        full.tar.seal(self._out / shard)
+        results = list(full.results.values())
         for result in results:
             for row in result.rows.get("samples", [])[:1]:
                 row["shard"] = str(shard)
@@ -150,7 +164,13 @@ class ShardWriter:
 
     @property
     def num_unsealed(self) -> int:
-        return len(self._results)
+        return sum(len(shard.results) for shard in self._open.values())
+
+
+def _kind(result: Result) -> str:
+    """A caption unit has no task of its own; its sample has."""
+    rows = result.rows.get("samples", [{}])
+    return kind_of(rows[0].get("task", result.task), result.members)
 
 
 def _described(result: Result) -> Result:

@@ -70,10 +70,14 @@ def test_shards_open_with_webdataset_and_hold_what_the_table_says(built):
 
 def test_shards_open_with_datasets(built):
     datasets = pytest.importorskip("datasets")
-    shards = sorted(str(path) for path in (built / "shards").glob("*.tar"))
+    shards = [str(path) for path in (built / "shards").glob("single_manipulation.2-*.tar")]
     rows = datasets.load_dataset("webdataset", data_files={"train": shards}, split="train", streaming=True)
-    first = next(iter(rows))
-    assert {"__key__", "output.png", "json"} <= set(first)
+    found = list(rows)
+    assert {"__key__", "input_0.png", "input_1.png", "output.png", "json"} <= set(found[0])
+    counted = read_tables(built).query(
+        "select count(*) as n from samples where status = 'ok' and task = 'single_manipulation'"
+    )
+    assert len(found) == counted.to_pylist()[0]["n"]
 
 
 def test_captions_are_in_both_languages_and_every_sample_has_an_instruction(built):

@@ -49,7 +49,7 @@ def test_nothing_is_told_before_the_tar_is_in_place(writing):
     [results] = writing.told
     assert [result.members for result in results] == [{}, {}]
     assert {row["shard"] for row in writing.rows()} == {f"shards/{writing.files()[0]}"}
-    assert writing.files()[0].startswith("7-")
+    assert writing.files()[0].startswith("t.0-7-")
 
 
 def test_members_in_order_with_zeroed_headers(writing):
@@ -126,3 +126,13 @@ def test_a_full_disk_leaves_nothing_half_written(writing, monkeypatch, step):
         act(writing.writer)
     assert writing.told == []
     assert writing.files() == []
+
+
+def test_a_tar_holds_samples_of_one_kind(writing):
+    one, two = sample("a"), sample("b")
+    one.members = {"a.input_0.png": b"1", "a.json": b"{}"}
+    two.members = {"b.input_0.png": b"1", "b.input_1.png": b"2", "b.json": b"{}"}
+    writing.writer.put([one, two])
+    writing.writer.seal()
+    assert [name.split("-")[0] for name in writing.files()] == ["t.1", "t.2"]
+    assert {row["key"]: row["shard"].split("-")[0] for row in writing.rows()} == {"a": "shards/t.1", "b": "shards/t.2"}
