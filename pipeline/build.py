@@ -21,6 +21,7 @@ from pipeline.caption import CaptionSample
 from pipeline.curate import CurateSource
 from pipeline.engine import Step
 from pipeline.failures import Failure
+from pipeline.host import SessionLost
 from pipeline.mine import MineClip
 from pipeline.planner import write_listing
 from pipeline.run import Run, Stopped, ask, check_writable, scratch, started
@@ -78,10 +79,12 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
                     outcome.seconds["start"] += time.monotonic() - began
                     _session(run, options, outcome, show, say)
                 break
-            except RayActorError as died:
+            except (RayActorError, SessionLost) as died:
                 if restarts == MAX_RESTARTS:
-                    raise Failure(f"the process that holds the ledger died {restarts + 1} times: {died}") from died
-                say("the process that holds the ledger died; going on from what is committed")
+                    raise Failure(
+                        f"a process that the run cannot do without died {restarts + 1} times: {died}"
+                    ) from died
+                say("a process that the run cannot do without died; going on from what is committed")
     outcome.seconds["total"] = time.monotonic() - began
     return outcome
 
@@ -116,11 +119,13 @@ def _stream(run: Run, options: Options, outcome: Outcome, show: Show) -> None:
         outcome.changed.update(ask(run.ledger.reconcile.remote()))
         ask(run.ledger.open_phase.remote(Phase.MINE))
         phase(Phase.MINE, MineClip)
+        ask(run.ledger.cascade.remote())
         ask(run.ledger.open_phase.remote(Phase.SYNTHESIZE))
         phase(Phase.SYNTHESIZE, SynthesizeSample)
         ask(run.ledger.close_wave.remote())
     ask(run.ledger.open_phase.remote(Phase.CAPTION))
     phase(Phase.CAPTION, CaptionSample)
+    run.check_stop()
 
 
 def _make(step: type[Step], settings: Settings) -> Step:

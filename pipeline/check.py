@@ -24,6 +24,9 @@ class Problem:
     message: str
     is_error: bool = True
 
+    def __str__(self) -> str:
+        return f"{'problem' if self.is_error else 'note'}: {self.kind} in {self.where}: {self.message}"
+
 
 def check(out: str | Path) -> list[Problem]:
     """All that is wrong with an output; errors first. Raises UserError where there is none."""

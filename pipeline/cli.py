@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,7 +114,7 @@ def check(out: Out, as_json: AsJson = False) -> None:
 
     problems = run_check(out)
     if as_json:
-        _print_json([problem.as_dict() for problem in problems])
+        _print_json([asdict(problem) for problem in problems])
     for problem in [] if as_json else problems:
         _out.print(str(problem), highlight=False, markup=False)
     wrong = [problem for problem in problems if problem.is_error]
@@ -149,7 +150,9 @@ def compact(
     """Rewrite the shards sorted by key, byte-identical for equal datasets, and delete what nothing refers to."""
     from pipeline.compact import compact as run_compact
     from pipeline.settings import resolve
+    from pipeline.tables import read_tables
 
+    read_tables(out)
     engine = resolve(out, None, []).config.engine
     _out.print(str(run_compact(out, engine, grace_seconds=grace_hours * 3600)), highlight=False, markup=False)
 

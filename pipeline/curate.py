@@ -13,35 +13,41 @@ from stages.curation import Measured
 
 
 class CurateSource:
-    """A source in, its `sources` row and one `clips` row per shot out. Payload: uri, path, stamp, generation, and
-    known_hash when the same content was curated before under this fingerprint (then nothing is decoded)."""
+    """A source in, its `sources` row and one `clips` row per shot out.
+
+    Payload: uri, path, stamp, wave; seen_hash and seen_generation of an earlier look; known_hash and known_row when
+    that content was curated under this fingerprint (then nothing is decoded).
+    """
 
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
         self._config = config.curation
 
     def __call__(self, unit: Unit) -> Result:
-        source = {"key": unit.key, "uri": unit.payload["uri"], "stamp": unit.payload["stamp"]}
-        source["generation"] = unit.payload["generation"]
+        payload = unit.payload
+        source = {"key": unit.key, "uri": payload["uri"], "stamp": payload["stamp"], "wave": payload["wave"]}
         try:
-            source["content_hash"] = content_hash(unit.payload["path"])
+            source["content_hash"] = content_hash(payload["path"])
+            seen = source["content_hash"] == payload["seen_hash"]
+            source["generation"] = payload["seen_generation"] if seen else payload["wave"]
             if source["content_hash"] == unit.payload.get("known_hash"):
                 return Result(Phase.CURATE, unit.key, rows={"sources": [{**unit.payload["known_row"], **source}]})
             measured = curation.measure(unit.payload["path"], self._config, self._roles.quality.score)
         except BadInput as bad:
             return _rejected(unit, source, bad)
-        clips = [self._clip(unit, source["content_hash"], measured, number) for number in range(len(measured.shots))]
+        clips = [self._clip(source, measured, number) for number in range(len(measured.shots))]
         return Result(Phase.CURATE, unit.key, rows={"sources": [_probed(source, measured)], "clips": clips})
 
-    def _clip(self, unit: Unit, content: str, measured: Measured, number: int) -> dict[str, Any]:
+    def _clip(self, source: dict[str, Any], measured: Measured, number: int) -> dict[str, Any]:
+        content = source["content_hash"]
         found = measured.shots[number]
         shot = found.shot
         return {
             "key": clip_key(content, shot.start_frame, shot.end_frame),
             "parent_key": content,
             "content_hash": content,
-            "source_uri": unit.payload["uri"],
-            "generation": unit.payload["generation"],
+            "source_uri": source["uri"],
+            "generation": source["generation"],
             "start_frame": shot.start_frame,
             "end_frame": shot.end_frame,
             "start_seconds": shot.start_seconds,

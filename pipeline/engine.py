@@ -33,6 +33,10 @@ SOURCE_CPUS = 0.01  # distinct from the workers', or Ray Data would fuse the rea
 WORKER_CPUS = 0.9  # what is left over keeps the source schedulable
 
 
+OUT_OF_REACH = frozenset({Reason.MISSING, Reason.UNREADABLE})
+"""What a step may find of a source that was curated before: a mount that is gone must not empty a dataset."""
+
+
 class Step(Protocol):
     """Works on one unit. Knows neither Ray nor the ledger; raises BadInput for bad data."""
 
@@ -51,6 +55,7 @@ class LeaseSource(Datasource):
         ledger, phase, micro_batch = self._ledger, self._phase, self._micro_batch
 
         def leases() -> Iterator[pa.Table]:
+            ray.get(ledger.source_begins.remote(phase))
             while (units := ray.get(ledger.lease.remote(phase, micro_batch))) is not None:
                 if units:
                     yield pa.table({"units": [[unit.to_json() for unit in units]]})
@@ -123,9 +128,9 @@ def attempt(step: Step, unit: Unit) -> Result:
     try:
         return step(unit)
     except BadInput as bad:
-        return Result(
-            unit.phase, unit.key, unit.task, unit.attempt, Outcome.REJECTED, bad.reason, bad.message, str(unit.phase)
-        )
+        outcome = Outcome.UNAVAILABLE if bad.reason in OUT_OF_REACH else Outcome.REJECTED
+        stage = str(unit.phase)
+        return Result(unit.phase, unit.key, unit.task, unit.attempt, outcome, bad.reason, bad.message, stage)
     except RecastError:
         raise
     except Exception as error:
@@ -172,13 +177,17 @@ class Watchdog:
                 os._exit(1)
 
 
+def num_workers(settings: Settings, num_cpus: int) -> int:
+    return settings.config.engine.num_workers or max(1, num_cpus)
+
+
 class Execution:
     """A phase's Ray Data execution, drained in a thread so that the caller can watch over it."""
 
     def __init__(self, phase: Phase, make_step: Callable[[], Step], run: Any, settings: Settings) -> None:
         self.error: BaseException | None = None
         engine = settings.config.engine
-        workers = engine.num_workers or max(1, int(run.num_cpus))
+        workers = num_workers(settings, run.num_cpus)
         source = ray.data.read_datasource(
             LeaseSource(run.ledger, phase, engine.micro_batch),
             override_num_blocks=1,

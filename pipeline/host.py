@@ -9,7 +9,7 @@ import ray
 
 from pipeline.ledger import Ledger
 from pipeline.planner import Planner
-from pipeline.reconcile import reconcile, record_dead_sources, remove_missing
+from pipeline.reconcile import cascade, reconcile, record_dead_sources, remove_missing
 from pipeline.settings import Settings
 from pipeline.writer import ShardWriter
 from schemas.config import EngineConfig
@@ -20,16 +20,24 @@ TAKEOVER_SECONDS = 15.0
 """How long the processes of a run that was killed may take to die before their lock counts as held."""
 
 
+class SessionLost(Exception):
+    """The run must begin a new session; nothing committed is lost."""
+
+
 class LedgerHost:
     """A ledger, and the planner that feeds it. Every method runs alone: the actor is its lock.
 
     What goes wrong here ends the run, whoever asked: the first error is kept and `pulse` tells the driver.
     """
 
-    def __init__(self, out: str, settings: Settings, run_id: str, listing: str, driver_pid: int) -> None:
+    def __init__(
+        self, out: str, settings: Settings, run_id: str, listing: str, driver_pid: int, num_workers: int
+    ) -> None:
         self._settings = settings
         self._fatal: BaseException | None = None
         self._stopping = False
+        self._num_workers = num_workers
+        self._begun: set[Phase] = set()
         self._ledger = _take_over(Path(out), settings, run_id, driver_pid)
         self._planner = Planner(self._ledger.tables, settings, Path(listing))
         self._listing = f"read_parquet('{listing}')"
@@ -62,7 +70,8 @@ class LedgerHost:
 
     def _open(self, phase: Phase, pages: Any) -> None:
         attempts = self._settings.config.synthesis.max_attempts if phase is Phase.SYNTHESIZE else 1
-        self._ledger.open_phase(phase, pages, self._settings.fingerprints[phase], attempts)
+        self._begun.discard(phase)
+        self._ledger.open_phase(phase, pages, self._settings.fingerprints[phase], attempts, self._num_workers)
 
     def missing(self) -> tuple[int, int]:
         """How many known sources are not listed any more, of how many."""
@@ -77,10 +86,13 @@ class LedgerHost:
 
     def reconcile(self) -> dict[str, int]:
         def everything() -> dict[str, int]:
-            record_dead_sources(self._ledger, self._listing)
+            record_dead_sources(self._ledger, self._listing, self._generation)
             return reconcile(self._ledger, self._settings)
 
         return self._guarded(everything)
+
+    def cascade(self) -> None:
+        self._guarded(lambda: cascade(self._ledger))
 
     def close_wave(self) -> None:
         self._guarded(lambda: self._ledger.record("wave_closed", self._generation, {}))
@@ -89,6 +101,13 @@ class LedgerHost:
 
     def lease(self, phase: Phase, max_units: int) -> list[Unit] | None:
         return None if self._fatal else self._guarded(lambda: self._ledger.lease(phase, max_units))
+
+    def source_begins(self, phase: Phase) -> None:
+        """Called once per opened phase. A second call means that the source's process died and Ray replays it: leases
+        it had taken are lost in the replay, so the session starts anew from what is committed."""
+        if phase in self._begun:
+            self._fatal = self._fatal or SessionLost("the process that hands out work died")
+        self._begun.add(phase)
 
     def start(self, phase: Phase, ids: list[tuple[str, int]]) -> list[bool]:
         if self._fatal or self._stopping:

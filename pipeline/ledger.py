@@ -165,6 +165,10 @@ class Ledger:
             unit = open_phase.queue.accept(result.id, result.attempt) if open_phase else None
             if open_phase is None or unit is None:
                 continue
+            if result.outcome is Outcome.UNAVAILABLE:
+                open_phase.outcomes[str(result.outcome)] += 1
+                open_phase.queue.forget(unit.id)
+                continue
             is_last = (unit.attempt + 1) % open_phase.max_attempts == 0
             if result.outcome is Outcome.RETRY and not is_last:
                 self._touch()

@@ -54,7 +54,7 @@ class Planner:
         """
         size = self._settings.config.engine.wave_size
         generation = self.generation()
-        already = self._rows(f"select count(*) as n from sources where generation = {generation}")[0]["n"]
+        already = self._rows(f"select count(*) as n from sources where wave = {generation}")[0]["n"]
         pending = self._pending_sources(limit)
         first = list(itertools.islice(pending, max(size - already, 0)))
         yield [self._curate_unit(row, generation) for row in first]
@@ -66,17 +66,19 @@ class Planner:
         fingerprint = self._settings.fingerprints[Phase.CURATE]
         chosen = f"(select * from {self._listing} order by key limit {limit})" if limit is not None else self._listing
         sql = f"""
-            select l.key, l.uri, l.stamp, t.key is not null as settled, s.content_hash
+            select l.key, l.uri, l.stamp, coalesce(t.outcome = 'done', false) as settled, s.content_hash, s.generation
             from {chosen} l
             left join settled t on t.phase = 'curate' and t.parent_key = l.key and t.fingerprint = '{fingerprint}'
             left join sources s on s.key = l.key
-            where t.key is null or s.stamp is distinct from l.stamp or s.status = 'removed'
+            where (t.key is null or s.stamp is distinct from l.stamp or s.status = 'removed')
+                and not (l.stamp = '' and s.content_hash is not null) -- out of reach, not gone
             order by l.key
         """
         return self._stream(sql)
 
-    def _curate_unit(self, row: dict[str, Any], generation: int) -> Unit:
-        payload = {"uri": row["uri"], "path": path_of(row["uri"]), "stamp": row["stamp"], "generation": generation}
+    def _curate_unit(self, row: dict[str, Any], wave: int) -> Unit:
+        payload = {"uri": row["uri"], "path": path_of(row["uri"]), "stamp": row["stamp"], "wave": wave}
+        payload |= {"seen_hash": row["content_hash"], "seen_generation": row["generation"]}
         if row["settled"] and row["content_hash"]:
             known = self._rows(f"select * exclude (created_at) from sources where key = '{row['key']}'")[0]
             payload |= {"known_hash": row["content_hash"], "known_row": _known(known)}
@@ -88,7 +90,7 @@ class Planner:
             select c.key, c.content_hash, c.source_uri, c.generation, c.start_frame, c.end_frame, c.start_seconds,
                 c.end_seconds, c.content_box, coalesce(s.fps, 0) as fps
             from clips c left join sources s on s.uri = c.source_uri
-            where c.status = 'ok' and not exists (
+            where c.status = 'ok' and c.fingerprint = '{self._settings.fingerprints[Phase.CURATE]}' and not exists (
                 select 1 from settled t
                 where t.phase = 'mine' and t.parent_key = c.key and t.fingerprint = '{fingerprint}')
             order by c.key
@@ -107,10 +109,10 @@ class Planner:
                 select p.*, unnest(case when len(p.subjects) > 1
                     then ['multi_generation', 'multi_manipulation']
                     else ['single_generation', 'single_manipulation'] end) as task
-                from pairs p where p.status = 'ok'),
+                from pairs p where p.status = 'ok' and p.fingerprint = '{self._settings.fingerprints[Phase.MINE]}'),
             tried as (
                 select parent_key, task, attempt from ({NEXT_ATTEMPT_SQL}) where fingerprint = '{fingerprint}')
-            select w.key, w.task, w.clip_key, w.content_hash, w.source_uri, w.generation, w.frame_a, w.frame_b,
+            select w.key, w.task, w.clip_key, w.content_hash, c.source_uri, w.generation, w.frame_a, w.frame_b,
                 w.seconds_a, w.seconds_b, w.subjects, c.content_box, coalesce(a.attempt, 0) as attempt
             from wanted w
             left join clips c on c.key = w.clip_key
@@ -156,6 +158,7 @@ class Planner:
                 coalesce(k.seconds, (c.start_seconds + c.end_seconds) / 2) as seconds, k.subjects as subjects
             from clips c left join known k on k.clip_key = c.key
             where c.status = 'ok' and c.generation <= {generation}
+                and c.fingerprint = '{self._settings.fingerprints[Phase.CURATE]}'
             order by k.clip_key is null, c.key limit {MAX_DONORS_KNOWN}
         """
         donors = []
@@ -172,7 +175,8 @@ class Planner:
             select s.* exclude (created_at, run_id) from samples s
             where s.status = 'ok' and s.caption_fingerprint <> '{fingerprint}' and not exists (
                 select 1 from settled t
-                where t.phase = 'caption' and t.parent_key = s.key and t.fingerprint = '{fingerprint}')
+                where t.phase = 'caption' and t.parent_key = s.key and t.fingerprint = '{fingerprint}'
+                    and t.outcome <> 'done')
             order by s.shard, s.key
         """
 
@@ -188,15 +192,18 @@ class Planner:
     def stale(self) -> dict[str, int]:
         """Rows per phase that the current settings no longer stand behind: what a run is about to make again."""
         counts = {}
-        for phase in (Phase.CURATE, Phase.MINE, Phase.SYNTHESIZE):
+        parents = {Phase.CURATE: "sources", Phase.MINE: "clips", Phase.SYNTHESIZE: "pairs"}
+        for phase, table in parents.items():
             wanted = self._settings.fingerprints[phase]
-            sql = f"select count(*) as n from settled where phase = '{phase}' and fingerprint <> '{wanted}'"
+            living = f"(select key from {table} where status <> 'removed')"
+            sql = f"""select count(*) as n from settled t semi join {living} p on p.key = t.parent_key
+                where t.phase = '{phase}' and t.fingerprint <> '{wanted}'"""
             counts[str(phase)] = int(self._rows(sql)[0]["n"])
         wanted = self._settings.fingerprints[Phase.CAPTION]
         sql = f"select count(*) as n from samples where status = 'ok' and caption_fingerprint <> '{wanted}'"
         counts[str(Phase.CAPTION)] = int(self._rows(sql)[0]["n"])
         wanted = self._settings.fingerprints["decision"]
-        sql = f"select count(*) as n from clips where decision <> '{wanted}'"
+        sql = f"select count(*) as n from clips where decision <> '{wanted}' and status <> 'removed'"
         counts["decision"] = int(self._rows(sql)[0]["n"])
         wanted, current = self._settings.fingerprints["verdict"], self._settings.fingerprints[Phase.SYNTHESIZE]
         sql = f"select count(*) as n from attempts where decision <> '{wanted}' and fingerprint = '{current}'"
@@ -234,9 +241,10 @@ def choose_donors(pair: str, content_hash: str, catalogue: list[dict[str, Any]])
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:
-    """A sources row to carry over when only its stamp changed."""
-    dropped = {"key", "uri", "stamp", "generation", "run_id", "status", "reason", "duplicate_of"}
-    return {**{name: value for name, value in row.items() if name not in dropped}, "status": "ok"}
+    """A sources row to carry over when only its stamp changed; a damage that was recorded stays."""
+    dropped = {"key", "uri", "stamp", "generation", "wave", "run_id", "status", "duplicate_of"}
+    kept = {name: value for name, value in row.items() if name not in dropped}
+    return {**kept, "status": "ok", "reason": row["reason"] if row["status"] == "ok" else None}
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

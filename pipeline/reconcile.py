@@ -31,20 +31,33 @@ def reconcile(ledger: Ledger, settings: Settings) -> dict[str, int]:
         "near_duplicates": _near_duplicates(ledger, settings),
         "duplicate_sources": _duplicate_sources(ledger),
         "cascaded_pairs": _cascade(ledger, "pairs", "clips", "clip_key"),
-        "reopened_samples": rejudge(ledger, settings),
         "cascaded_samples": _cascade(ledger, "samples", "pairs", "pair_key"),
+        "reopened_samples": rejudge(ledger, settings),
     }
     return {kind: count for kind, count in changed.items() if count}
 
 
-def record_dead_sources(ledger: Ledger, listing: str) -> int:
+def cascade(ledger: Ledger) -> None:
+    """After mining: what was made from pairs that mining no longer gives is removed, and its bookkeeping forgotten."""
+    _cascade(ledger, "samples", "pairs", "pair_key")
+    gone = ledger.tables.query(
+        """select distinct parent_key, task from settled t
+           where phase = 'synthesize' and not exists (select 1 from pairs p where p.key = t.parent_key)"""
+    ).to_pylist()
+    units = [(row["parent_key"], row["task"]) for row in gone]
+    for table in ("attempts", "rejects", "settled"):
+        ledger.tables.merge(table, [], replace=units)
+
+
+def record_dead_sources(ledger: Ledger, listing: str, wave: int) -> int:
     """A source whose curation ended as a dead letter has no row of its own making: it gets one that says why."""
     rows = ledger.tables.query(
         f"""select l.key, l.uri, l.stamp, r.reason, r.message from {listing} l join rejects r on r.row_key = l.key
             where r."table" = 'sources' and not exists (
-                select 1 from sources s where s.key = l.key and s.stamp = l.stamp and s.status = 'failed')"""
+                select 1 from sources s
+                where s.key = l.key and s.status = 'failed' and s.created_at >= r.created_at)"""
     ).to_pylist()
-    return _put(ledger, "sources", rows, lambda row: {"status": "failed"})
+    return _put(ledger, "sources", rows, lambda row: {"status": "failed", "wave": wave})
 
 
 def remove_missing(ledger: Ledger, listing: str) -> int:
@@ -82,17 +95,21 @@ def _exact_duplicates(ledger: Ledger) -> int:
 
     count = _put(ledger, "sources", rows, decided)
     moved = ledger.tables.query(
-        """select c.*, s.uri as owner_uri from clips c join sources s on s.content_hash = c.content_hash
-           where s.status <> 'removed' and s.reason is distinct from 'exact_duplicate' and c.source_uri <> s.uri"""
+        f"""select c.*, s.uri as owner_uri, s.generation as owner_wave
+           from clips c join sources s on s.content_hash = c.content_hash
+           where {_HOLDS} and (c.source_uri <> s.uri or c.generation <> s.generation)"""
     ).to_pylist()
-    uris = {row["key"]: row.pop("owner_uri") for row in moved}
-    return count + _put(ledger, "clips", moved, lambda row: {"source_uri": uris[row["key"]]})
+    owner = {row["key"]: {"source_uri": row.pop("owner_uri"), "generation": row.pop("owner_wave")} for row in moved}
+    return count + _put(ledger, "clips", moved, lambda row: owner[row["key"]])
+
+
+_HOLDS = "(s.status = 'ok' or s.reason = 'near_duplicate')"
+"""A source `s` that stands for its content; an exact duplicate leaves that to another one."""
 
 
 def _orphans(ledger: Ledger) -> int:
     """Clips whose content no source holds any more are removed; they come back when the content does."""
-    held = """exists (select 1 from sources s where s.content_hash = c.content_hash and s.status <> 'removed'
-                      and s.reason is distinct from 'exact_duplicate')"""
+    held = f"exists (select 1 from sources s where s.content_hash = c.content_hash and {_HOLDS})"
     gone = ledger.tables.query(f"select c.* from clips c where c.status <> 'removed' and not {held}").to_pylist()
     count = _put(ledger, "clips", gone, lambda row: {"status": "removed", "reason": str(Reason.PARENT_REPLACED)})
     back = ledger.tables.query(f"select c.* from clips c where c.status = 'removed' and {held}").to_pylist()

@@ -12,7 +12,7 @@ from pipeline.settings import Settings
 from schemas.reasons import Reason
 from schemas.sample import Verdict
 from schemas.work import Phase
-from stages.verification import judge
+from stages.verification import OF_THE_PAIR, judge
 
 Row = dict[str, Any]
 UNITS_PER_COMMIT = 2000
@@ -45,18 +45,35 @@ class Judged:
     def __init__(self, attempts: list[Row], settings: Settings) -> None:
         thresholds = settings.config.verification
         verdicts = {row["attempt"]: judge(dict(row["verdict"]), thresholds) for row in attempts if row["verdict"]}
-        accepted = next((row["attempt"] for row in attempts if row["status"] == "ok"), None)
-        passing = next((number for number, verdict in verdicts.items() if verdict.passed), None)
+        before = _end([(row["attempt"], row["status"] == "ok", row["reasons"]) for row in attempts])
+        after = _end([(row["attempt"], *_judged(row, verdicts.get(row["attempt"]))) for row in attempts])
         self.unit = _unit_of(attempts[0])
-        self.resume = None
-        if passing != accepted:
-            self.resume = min(number for number in (passing, accepted) if number is not None)
-        self.reason = verdicts[accepted].reasons[:1] if accepted is not None else []
+        self.resume = min(before[0], after[0]) if before != after else None
+        self.reason = next((verdict.reasons[0] for verdict in verdicts.values() if verdict.reasons), Reason.REOPENED)
+        if after[1] == "accepted":
+            self.reason = Reason.REOPENED
         self.kept = [
             row | {"decision": settings.fingerprints["verdict"]} | _reasons(verdicts.get(row["attempt"]))
             for row in attempts
             if self.resume is None or row["attempt"] < self.resume
         ]
+
+
+def _judged(row: Row, verdict: Verdict | None) -> tuple[bool, list[str]]:
+    """Whether an attempt passes now, and its reasons. One that was never measured keeps the reasons it has."""
+    if verdict is None:
+        return False, row["reasons"]
+    return verdict.passed, [str(reason) for reason in verdict.reasons]
+
+
+def _end(attempts: list[tuple[int, bool, list[str]]]) -> tuple[int, str]:
+    """Where the way through the attempts ends: accepted, refused for what lies in the pair, or open after the last."""
+    for number, passed, reasons in attempts:
+        if passed:
+            return number, "accepted"
+        if any(reason in OF_THE_PAIR for reason in reasons):
+            return number, "refused"
+    return attempts[-1][0], "open"
 
 
 def _reasons(verdict: Verdict | None) -> Row:
@@ -78,11 +95,10 @@ def _withdrawn(ledger: Ledger, reopened: dict[tuple[str, str], Judged]) -> list[
     if not reopened:
         return []
     keys = ", ".join(f"'{parent}'" for parent, _ in reopened)
-    rows = ledger.tables.query(f"select * from samples where status = 'ok' and parent_key in ({keys})").to_pylist()
+    rows = ledger.tables.query(f"select * from samples where parent_key in ({keys})").to_pylist()
     withdrawn = []
     for row in rows:
         unit = reopened.get(_unit_of(row))
         if unit is not None:
-            reason = unit.reason[0] if unit.reason else Reason.PARENT_REPLACED
-            withdrawn.append(row | {"status": "removed", "reason": str(reason)})
+            withdrawn.append(row | {"status": "removed", "reason": str(unit.reason)})
     return withdrawn

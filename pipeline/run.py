@@ -15,8 +15,8 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.local import quiet_native_code, ray_session
-from pipeline.engine import Execution, root_cause
-from pipeline.host import LedgerHost, WriterHost
+from pipeline.engine import Execution, num_workers, root_cause
+from pipeline.host import LedgerHost, SessionLost, WriterHost
 from pipeline.settings import Settings
 from schemas.errors import RecastError, UserError
 from schemas.work import Phase
@@ -47,7 +47,9 @@ class Run:
         name = f"ledger-{self.run_id}"
         own = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": here, "name": name}
         self.ledger: Any = (
-            ray.remote(LedgerHost).options(**own).remote(str(out), settings, self.run_id, str(listing), os.getpid())
+            ray.remote(LedgerHost)
+            .options(**own)
+            .remote(str(out), settings, self.run_id, str(listing), os.getpid(), num_workers(settings, num_cpus))
         )
         epoch = ask(self.ledger.ready.remote())
         writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
@@ -58,10 +60,12 @@ class Run:
 
     def phase(self, phase: Phase, make_step: Callable[[], Any], show: Callable[[dict[str, Any]], None]) -> None:
         """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong."""
+        self.check_stop()
         if not self._pending(phase):
             return
         execution = self._execution = Execution(phase, make_step, self, self.settings)
-        moved, stall = time.monotonic(), self.settings.config.engine.stall_seconds
+        moved = time.monotonic()
+        stall = max(self.settings.config.engine.stall_seconds, 2 * self.settings.config.engine.row_timeout_seconds)
         while not execution.wait(PULSE_SECONDS):
             before = self.progress
             self._pulse(phase)
@@ -70,7 +74,7 @@ class Run:
                 moved = time.monotonic()
             elif time.monotonic() - moved > stall:
                 raise RuntimeError(f"phase {phase} settled nothing for {stall:.0f} s; see engine.stall_seconds")
-            self._check_stop()
+            self.check_stop()
         if execution.error is not None:
             self._pulse(phase)  # an error of ours says more than what it did to the execution
             raise root_cause(execution.error)
@@ -94,7 +98,7 @@ class Run:
         idle = not waiting.get("queued") and not waiting.get("leased")
         ask([writer.seal.remote() if idle else writer.tick.remote() for writer in self.writers])
 
-    def _check_stop(self) -> None:
+    def check_stop(self) -> None:
         if self._signal:
             raise Stopped(self._signal)
         if self._deadline is not None and time.monotonic() > self._deadline:
@@ -127,7 +131,7 @@ def ask(reference: Any) -> Any:
         raise
     except ray.exceptions.RayTaskError as failed:
         cause = root_cause(failed)
-        raise cause if isinstance(cause, RecastError) else failed from None
+        raise cause if isinstance(cause, RecastError | SessionLost) else failed from None
 
 
 @contextmanager

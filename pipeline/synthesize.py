@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from actors.profiles import Roles
+from pipeline.engine import OUT_OF_REACH
 from schemas.config import Config
 from schemas.errors import BadInput
 from schemas.fill import Donor
@@ -21,9 +22,6 @@ from stages import facts as measuring
 from stages import generation, manipulation, masks, media, samples, verification
 
 DONORS_PER_ATTEMPT = 3
-OF_THE_PAIR = frozenset({Reason.COPY_PASTE, Reason.NO_ROOM, Reason.SUBJECT_TOO_SMALL})
-"""What no other seed, donor or rung can change: frames A and B show the subject alike, or it leaves no room."""
-
 DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipulation.draft_manipulation}
 
 
@@ -52,6 +50,8 @@ class SynthesizeSample:
             verdict = self._verify(draft, stored, words)
             clock.lap("verify")
         except BadInput as bad:
+            if bad.reason in OUT_OF_REACH:
+                raise
             return _failed(unit, bad, clock.laps)
         return self._result(unit, draft, words, facts, members, verdict, clock.laps)
 
@@ -229,7 +229,7 @@ def _failed(unit: Unit, bad: BadInput, seconds: dict[str, float]) -> Result:
 
 def _sent_back(unit: Unit, stage: str, reasons: list[Reason], message: str, attempt: dict[str, Any]) -> Result:
     """To the retry queue, or settled at once when what is wrong lies in the pair, not in the attempt."""
-    final = [reason for reason in reasons if reason in OF_THE_PAIR]
+    final = [reason for reason in reasons if reason in verification.OF_THE_PAIR]
     return Result(
         Phase.SYNTHESIZE,
         unit.key,

@@ -10,8 +10,8 @@ import os
 import tarfile
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,24 +67,15 @@ class Tar:
             self._file.close()
         self.path.unlink(missing_ok=True)
 
-    def _or_discard(self) -> "_Discarding":
-        return _Discarding(self)
-
-
-class _Discarding:
-    """Removes the spool on a storage error, and turns the error into the user's words."""
-
-    def __init__(self, tar: Tar) -> None:
-        self._tar = tar
-        self._errors = storage_errors(tar.path.parent.parent)
-
-    def __enter__(self) -> None:
-        self._errors.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool | None:
-        if isinstance(error, OSError):
-            self._tar.discard()
-        return self._errors.__exit__(kind, error, trace)  # type: ignore[arg-type]
+    @contextmanager
+    def _or_discard(self) -> Iterator[None]:
+        """Removes the spool on a storage error, and turns the error into the user's words."""
+        with storage_errors(self.path.parent.parent):
+            try:
+                yield
+            except OSError:
+                self.discard()
+                raise
 
 
 @dataclass(slots=True)

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     # lineage
     PARENT_REJECTED = "parent_rejected", "what it was made from is no longer accepted"
     PARENT_REPLACED = "parent_replaced", "what it was made from was replaced"
+    REOPENED = "reopened", "another attempt passes under the present thresholds; it is being made"
     # infrastructure
     POISON = "poison", "it killed or hung its worker process each time it was tried"
     INTERNAL_ERROR = "internal_error", "a bug in Recast; the message names the stage and the error"

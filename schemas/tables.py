@@ -42,7 +42,8 @@ TABLES: dict[str, pa.Schema] = {
         ("content_hash", pa.string()),
         ("stamp", pa.string()),  # size and mtime, or ETag: decides whether to look again
         ("duplicate_of", pa.string()),  # key of the source that is kept
-        ("generation", pa.int64()),  # the wave it was curated in
+        ("generation", pa.int64()),  # the wave this content was first curated in: who came earlier
+        ("wave", pa.int64()),  # the wave it was curated in last
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("fps", pa.float64()),
@@ -144,5 +145,6 @@ TABLES: dict[str, pa.Schema] = {
     ),
 }
 
-COMMIT_ORDER = ("sources", "clips", "pairs", "samples", "attempts", "rejects", "suspects", "settled")
-"""Children first, `settled` last: only `settled` makes a unit done, so a crash in between repeats the unit."""
+COMMIT_ORDER = ("clips", "pairs", "samples", "attempts", "rejects", "suspects", "sources", "settled")
+"""Children first, `settled` last: only `settled` makes a unit done, so a crash in between repeats the unit.
+`sources` next to it, since a new stamp says that the new bytes were seen to the end."""

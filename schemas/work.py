@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     EXHAUSTED = "exhausted"  # the last attempt failed too: a dead letter
     POISON = "poison"  # killed its process each time: a dead letter
     FAILED = "failed"  # a bug: a dead letter
+    UNAVAILABLE = "unavailable"  # its source cannot be reached now: nothing is recorded, the next run tries again
 
 
 DEAD = (Outcome.EXHAUSTED, Outcome.POISON, Outcome.FAILED)

@@ -60,6 +60,10 @@ LIMITS: dict[str, Limit] = {
 """The table of traps: which score guards against which, in the order the checks are run and reported."""
 
 
+OF_THE_PAIR = frozenset({Reason.COPY_PASTE, Reason.NO_ROOM, Reason.SUBJECT_TOO_SMALL})
+"""What no other seed, donor or rung can change: frames A and B show the subject alike, or it leaves no room."""
+
+
 def verify(
     draft: Draft,
     embed: Embed,

@@ -3,11 +3,12 @@
 import pytest
 
 from pipeline.ledger import Ledger
-from pipeline.reconcile import reconcile, record_dead_sources, remove_missing
+from pipeline.reconcile import cascade, reconcile, record_dead_sources, remove_missing
 from pipeline.settings import Settings, resolve
 from schemas.config import EngineConfig
 from schemas.keys import digest
 from schemas.work import Phase
+from stages.verification import judge
 
 GOOD = {"brightness": 0.5, "contrast": 0.2, "sharpness": 0.5, "noise": 0.0, "chroma_noise": 0.0, "blockiness": 0.0,
         "motion": 0.5, "text": 0.0, "still_share": 0.0, "quality": 0.9, "content_short_side_px": 480.0}  # fmt: skip
@@ -127,8 +128,8 @@ def test_sync_removes_what_is_not_listed(ledger, tmp_path):
 def test_a_source_that_killed_its_process_gets_a_row_that_says_so(ledger):
     ledger.put({"rejects": [{"key": "r", "table": "sources", "row_key": "a", "reason": "poison", "message": "died"}]})
     listing = "(select 'a' as key, 'a' as uri, '1' as stamp)"
-    assert record_dead_sources(ledger, listing) == 1
-    assert record_dead_sources(ledger, listing) == 0
+    assert record_dead_sources(ledger, listing, 0) == 1
+    assert record_dead_sources(ledger, listing, 0) == 0
     assert statuses(ledger, "sources")["a"] == ("failed", "poison")
 
 
@@ -139,7 +140,8 @@ def attempts(tmp_path, *scores, accepted):
         {
             "key": digest("attempt", number), "parent_key": "p", "pair_key": "p", "task": "single_generation",
             "attempt": number, "fingerprint": fingerprint, "verdict": values, "decision": given.fingerprints["verdict"],
-            "status": "ok" if number == accepted else "rejected", "reasons": [],
+            "status": "ok" if number == accepted else "rejected",
+            "reasons": [str(reason) for reason in judge(values, given.config.verification).reasons],
         }
         for number, values in enumerate(scores)
     ]  # fmt: skip
@@ -149,7 +151,7 @@ def settled_unit(ledger, tmp_path, *scores, accepted):
     ledger.put({
         "sources": [source("a", "A")],
         "clips": [clip("c", "A")],
-        "pairs": [{"key": "p", "clip_key": "c", "clip_key_b": "c", "generation": 0}],
+        "pairs": [{"key": "p", "parent_key": "c", "clip_key": "c", "clip_key_b": "c", "generation": 0}],
         "samples": [{"key": "s", "parent_key": "p", "pair_key": "p", "clip_key": "c", "task": "single_generation"}],
         "attempts": attempts(tmp_path, *scores, accepted=accepted),
         "settled": [{"key": "u", "parent_key": "p", "task": "single_generation", "phase": "synthesize"}],
@@ -158,13 +160,13 @@ def settled_unit(ledger, tmp_path, *scores, accepted):
 
 
 def test_a_verdict_that_does_not_flip_reopens_nothing(ledger, tmp_path):
-    settled_unit(ledger, tmp_path, {**PASSING, "copy_ncc": 0.95}, PASSING, accepted=1)
+    settled_unit(ledger, tmp_path, {**PASSING, "background_inliers": 0.5}, PASSING, accepted=1)
     assert "reopened_samples" not in reconcile(ledger, settings(tmp_path, "verification.min_identity=0.9"))
     assert len(ledger.tables.rows("settled")) == 1
 
 
 def test_a_stricter_threshold_withdraws_the_sample_and_goes_on_from_its_attempt(ledger, tmp_path):
-    settled_unit(ledger, tmp_path, {**PASSING, "copy_ncc": 0.95}, PASSING, accepted=1)
+    settled_unit(ledger, tmp_path, {**PASSING, "background_inliers": 0.5}, PASSING, accepted=1)
     assert reconcile(ledger, settings(tmp_path, "verification.min_identity=0.99"))["reopened_samples"] == 1
     assert statuses(ledger, "samples")["s"] == ("removed", "identity_drift")
     assert ledger.tables.rows("settled") == []
@@ -172,7 +174,24 @@ def test_a_stricter_threshold_withdraws_the_sample_and_goes_on_from_its_attempt(
 
 
 def test_a_looser_threshold_goes_back_to_the_first_attempt_that_passes_now(ledger, tmp_path):
-    settled_unit(ledger, tmp_path, {**PASSING, "copy_ncc": 0.95}, PASSING, accepted=1)
-    assert reconcile(ledger, settings(tmp_path, "verification.max_copy_ncc=0.97"))["reopened_samples"] == 1
+    settled_unit(ledger, tmp_path, {**PASSING, "background_inliers": 0.5}, PASSING, accepted=1)
+    assert reconcile(ledger, settings(tmp_path, "verification.max_background_inliers=0.6"))["reopened_samples"] == 1
     assert ledger.tables.rows("attempts") == []
     assert ledger.tables.rows("settled") == []
+
+
+def test_a_pair_refused_as_a_copy_gets_its_other_attempts_when_copies_are_allowed(ledger, tmp_path):
+    copied = {**PASSING, "copy_ncc": 0.95, "identity": 0.1}
+    settled_unit(ledger, tmp_path, copied, accepted=None)
+    assert "reopened_samples" not in reconcile(ledger, settings(tmp_path, "verification.min_identity=0.05"))
+    loose = ("verification.min_identity=0.7", "verification.max_copy_ncc=0.97")
+    assert reconcile(ledger, settings(tmp_path, *loose))["reopened_samples"] == 1
+
+
+def test_the_bookkeeping_of_pairs_that_mining_no_longer_gives_is_forgotten(ledger, tmp_path):
+    settled_unit(ledger, tmp_path, PASSING, accepted=0)
+    other = {"key": "q", "parent_key": "c", "clip_key": "c", "clip_key_b": "c"}
+    ledger.tables.merge("pairs", [other], replace=[("c", "")])
+    cascade(ledger)
+    assert statuses(ledger, "samples")["s"] == ("removed", "parent_replaced")
+    assert [ledger.tables.rows(name) for name in ("attempts", "settled")] == [[], []]
