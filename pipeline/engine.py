@@ -219,7 +219,9 @@ class Execution:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Ray wraps what its actors raise, sometimes several times."""
+    """Ray wraps what its actors raise, sometimes several times. An error of ours says more than what it came from."""
     while isinstance(cause := getattr(error, "cause", None) or error.__cause__, BaseException):
+        if isinstance(error, RecastError) and not isinstance(error, ray.exceptions.RayError):
+            break
         error = cause
     return error

@@ -78,7 +78,7 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
 
 
 def save(out: Path, settings: Settings) -> None:
-    """Write recast.json: what this output was last made with."""
+    """Write recast.json: what this output was last made with. Raises UserError when the disk is full or read-only."""
     models = {
         role: {"model": value.model, "revision": value.revision} for role, value in settings.profile.roles.items()
     }
@@ -95,8 +95,11 @@ def save(out: Path, settings: Settings) -> None:
         ensure_ascii=False,
     )
     temporary = out / ".recast.json.new"
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(out / "recast.json")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(out / "recast.json")
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}") from error
 
 
 def _saved(out: Path) -> dict[str, Any]:
