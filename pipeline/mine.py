@@ -74,7 +74,7 @@ class MineClip:
         if not lasting:
             raise BadInput(Reason.NO_SUBJECT)
         with self._timed("pair"):
-            pairs = pairing.choose(pairing.candidates(footage, lasting, self._config), self._config)
+            pairs = pairing.choose(footage, pairing.candidates(footage, lasting, self._config), self._config)
             if not pairs:
                 raise BadInput(Reason.NO_PAIR)
             full = _uncropped(lasting, unit.payload["content_box"], size)

@@ -71,7 +71,8 @@ def _cells(found: dict[str, Any], seconds: float) -> list[str]:
     retried = found.get("retried", 0)
     return [
         f"{settled} done",
-        f"{found.get('queued', 0)}+ queued",
+        f"{found.get('leased', 0)} in work",
+        f"{found.get('queued', 0)}{'' if found.get('planned') else '+'} waiting",
         f"{rate:.1f}/s",
         f"{retried} sent back" if retried else "",
         dropped,

@@ -53,6 +53,7 @@ class MiningConfig(_Section):
     max_area_share: float = Field(0.60, gt=0, le=1)
     max_border_share: float = Field(0.20, ge=0, le=1)  # of the outline on the frame's border: cut off
     min_diversity: float = Field(0.08, ge=0, le=1)
+    max_alike: float = Field(0.87, ge=0, le=1)  # correlation after alignment; verification refuses from 0.90 on
     diversity_weight: float = Field(0.5, ge=0, le=1)  # lambda of max marginal relevance
     category: str = ""  # names every subject when nothing else can
 

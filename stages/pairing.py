@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas.config import MiningConfig
 from schemas.subject import Pair, Subject
 from schemas.video import Footage, Image, Mask
-from stages import masks
+from stages import alignment, masks
 from stages.linking import Identity
 
 _SIDE_PX = 64
@@ -129,11 +129,13 @@ def _background_difference(image_a: Image, mask_a: Mask, image_b: Image, mask_b:
     return min(float(np.abs(small[0] - small[1])[outside].mean()) / 51, 1.0)
 
 
-def choose(found: Sequence[Candidate], config: MiningConfig) -> list[Candidate]:
+def choose(footage: Footage, found: Sequence[Candidate], config: MiningConfig) -> list[Candidate]:
     """At most `max_pairs_per_clip` by greedy maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998).
 
     Relevance: similarity and confidence against diversity, `diversity_weight` of the latter; redundancy: frames and
     identities shared with pairs already chosen. The best pair of several subjects is among them when there is one.
+    Pairs in which a subject is the same picture but for scale, turn and place are passed over: a model would learn to
+    copy.
     """
     left = sorted(found, key=lambda each: (each.a, each.b, [identity.name for identity in each.identities]))
     chosen: list[Candidate] = []
@@ -142,9 +144,18 @@ def choose(found: Sequence[Candidate], config: MiningConfig) -> list[Candidate]:
         kinds = {len(each.identities) > 1 for each in chosen}
         waiting = [each for each in left if (len(each.identities) > 1) not in kinds] or left
         best = max(waiting, key=lambda each: _relevance(each, config) - 0.5 * _redundancy(each, chosen))
-        chosen.append(best)
         left.remove(best)
+        if not _is_copy(footage, best, config.max_alike):
+            chosen.append(best)
     return chosen
+
+
+def _is_copy(footage: Footage, candidate: Candidate, max_alike: float) -> bool:
+    a, b = candidate.a, candidate.b
+    return any(
+        alignment.align(footage.images[a], each.masks[a], footage.images[b], each.masks[b]).ncc > max_alike
+        for each in candidate.identities
+    )
 
 
 def _relevance(candidate: Candidate, config: MiningConfig) -> float:

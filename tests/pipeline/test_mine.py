@@ -54,7 +54,7 @@ def _step(vlm: Any, **mining: Any) -> MineClip:
     roles = SimpleNamespace(
         vlm=vlm, detector=MotionDetector(), segmenter=FlowSegmenter(), embedder=DescriptorEmbedder()
     )
-    return MineClip(roles, Config.model_validate({"mining": {"anchors_per_clip": 4, **mining}}))
+    return MineClip(roles, Config.model_validate({"mining": {"anchors_per_clip": 4, "max_alike": 1.0, **mining}}))
 
 
 def _unit(path: str = "made-up", end_frame: int = 48, fps: float = FPS, **payload: Any) -> Unit:

@@ -12,7 +12,7 @@ from schemas.video import Footage, Mask
 from stages import masks, pairing
 from stages.linking import Identity
 
-CONFIG = MiningConfig()
+CONFIG = MiningConfig(max_alike=1.0)  # discs are copies of themselves
 LOOK = np.array([1.0, 0.0], np.float32)
 OTHER_LOOK = np.array([0.6, 0.8], np.float32)
 
@@ -37,7 +37,7 @@ def test_single_and_multi_pairs_are_both_chosen_and_no_more_than_asked(two: tupl
     footage, identities = two
     for most in (2, 4):
         config = CONFIG.model_copy(update={"max_pairs_per_clip": most})
-        chosen = pairing.choose(pairing.candidates(footage, identities, config), config)
+        chosen = pairing.choose(footage, pairing.candidates(footage, identities, config), config)
         assert len(chosen) == most
         assert {len(each.identities) for each in chosen} == {1, 2}
         keys = {(each.a, each.b, tuple(identity.name for identity in each.identities)) for each in chosen}
@@ -55,7 +55,7 @@ def test_more_diverse_pairs_come_first(two: tuple[Footage, list[Identity]]) -> N
     footage, identities = two
     config = CONFIG.model_copy(update={"diversity_weight": 1.0})
     found = pairing.candidates(footage, identities[:1], config)
-    assert pairing.choose(found, config)[0].diversity == max(each.diversity for each in found)
+    assert pairing.choose(footage, found, config)[0].diversity == max(each.diversity for each in found)
 
 
 def test_frames_below_the_identity_gate_are_not_paired(two: tuple[Footage, list[Identity]]) -> None:
@@ -124,3 +124,10 @@ def test_a_pair_speaks_in_numbers_of_the_source(two: tuple[Footage, list[Identit
         assert np.array_equal(masks.decode(subject.mask_b), identity.masks[chosen.b])
         assert subject.box_a == masks.box_of(identity.masks[chosen.a])
         assert subject.similarity == pytest.approx(1)
+
+
+def test_pairs_that_are_copies_after_alignment_are_passed_over(two: tuple[Footage, list[Identity]]) -> None:
+    footage, identities = two
+    found = pairing.candidates(footage, identities, CONFIG)
+    assert pairing.choose(footage, found, CONFIG)
+    assert pairing.choose(footage, found, CONFIG.model_copy(update={"max_alike": 0.5})) == []
