@@ -16,7 +16,8 @@ class CurateSource:
     """A source in, its `sources` row and one `clips` row per shot out.
 
     Payload: uri, path, stamp, wave; seen_hash and seen_generation of an earlier look; known_hash and known_row when
-    that content was curated under this fingerprint (then nothing is decoded).
+    that content was curated under this fingerprint (then nothing is decoded). Raises BadInput(MISSING | UNREADABLE)
+    for a source that was seen before and cannot be read now.
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -28,6 +29,11 @@ class CurateSource:
         source = {"key": unit.key, "uri": payload["uri"], "stamp": payload["stamp"], "wave": payload["wave"]}
         try:
             source["content_hash"] = content_hash(payload["path"])
+        except BadInput as bad:
+            if payload["seen_hash"] is not None:
+                raise  # out of reach, not gone: what is known of it stays
+            return _rejected(unit, source, bad)
+        try:
             seen = source["content_hash"] == payload["seen_hash"]
             source["generation"] = payload["seen_generation"] if seen else payload["wave"]
             if source["content_hash"] == unit.payload.get("known_hash"):
