@@ -7,6 +7,7 @@ hold text. Nothing here opens a video.
 import glob
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,10 +50,8 @@ def path_of(uri: str) -> str:
     """The local path of a uri. Raises UserError for schemes that are not built in."""
     if uri.startswith("file://"):
         return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
-    if "://" in uri.split("/", 1)[0] + "//" and not os.path.isabs(uri):
-        raise UserError(
-            f"cannot read {uri}: only local files are supported so far, not {uri.split('://', maxsplit=1)[0]}://"
-        )
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", uri):
+        raise UserError(f"cannot read {uri}: only local files are supported so far, not {scheme.group()}")
     return uri
 
 

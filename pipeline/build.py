@@ -27,6 +27,7 @@ from pipeline.planner import write_listing
 from pipeline.run import Run, Stopped, ask, check_writable, scratch, started
 from pipeline.settings import Settings, save
 from pipeline.synthesize import SynthesizeSample
+from pipeline.tables import storage_errors
 from schemas.errors import UserError
 from schemas.work import Phase
 
@@ -71,7 +72,8 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"
-        outcome = Outcome(num_sources=write_listing(list_sources(sources), listing))
+        with storage_errors(folder):
+            outcome = Outcome(num_sources=write_listing(list_sources(sources), listing))
         check_writable(out)
         for restarts in itertools.count():
             try:
