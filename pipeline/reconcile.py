@@ -21,6 +21,9 @@ Row = dict[str, Any]
 CASCADED = (str(Reason.PARENT_REJECTED), str(Reason.PARENT_REPLACED))
 _PAGE = 5000
 
+_HOLDS = "(s.status = 'ok' or s.reason = 'near_duplicate')"
+"""A source `s` that stands for its content; an exact duplicate leaves that to another one."""
+
 
 def reconcile(ledger: Ledger, settings: Settings) -> dict[str, int]:
     """Bring decisions up to date. Returns how many rows changed, by kind."""
@@ -70,11 +73,12 @@ def remove_missing(ledger: Ledger, listing: str) -> int:
 
 
 def _exact_duplicates(ledger: Ledger) -> int:
-    """Among sources with the same bytes the earliest wave wins, then the smallest key; the clips carry its uri."""
+    """Among sources with the same bytes the earliest wave wins, then the smallest key; the clips carry its uri. Those
+    that were refused for what is in them keep that reason."""
     rows = ledger.tables.query(
-        """with ranked as (
+        f"""with ranked as (
                select *, first_value(key) over same as owner, first_value(uri) over same as owner_uri
-               from sources where content_hash is not null and status <> 'removed'
+               from sources s where content_hash is not null and ({_HOLDS} or s.reason = 'exact_duplicate')
                window same as (partition by content_hash order by generation, key))
            select * from ranked
            where (key <> owner and (duplicate_of is distinct from owner or reason is distinct from 'exact_duplicate'))
@@ -101,10 +105,6 @@ def _exact_duplicates(ledger: Ledger) -> int:
     ).to_pylist()
     owner = {row["key"]: {"source_uri": row.pop("owner_uri"), "generation": row.pop("owner_wave")} for row in moved}
     return count + _put(ledger, "clips", moved, lambda row: owner[row["key"]])
-
-
-_HOLDS = "(s.status = 'ok' or s.reason = 'near_duplicate')"
-"""A source `s` that stands for its content; an exact duplicate leaves that to another one."""
 
 
 def _orphans(ledger: Ledger) -> int:

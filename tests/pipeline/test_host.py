@@ -52,6 +52,10 @@ def test_a_known_source_that_cannot_be_listed_now_is_left_alone(build):
     build.run()
     before = alive(build)
     del build.disk.files["/a"]  # still named by a list file
+    host = build.begin()
+    host.open_wave(None)
+    assert list(leases(host, Phase.CURATE)) == []
+    abandon(host)
     build.run()
     assert alive(build) == before
     assert build.verdicts("sources", "uri") == {"/a": ("ok", None)}
@@ -163,6 +167,7 @@ def test_samples_of_pairs_that_mining_no_longer_finds_go_at_once(build):
     found = {row["key"]: (row["status"], row["reason"]) for row in build.rows("samples")}
     assert {found[key] for key in old} == {("removed", "parent_replaced")}
     assert {found[key] for key in found.keys() - old} == {("ok", None)}
+    assert {row["parent_key"] for row in build.rows("attempts")} == {row["key"] for row in build.rows("pairs")}
     host = build.begin("mining.min_diversity=0.1")
     assert host.stale() == {}
     abandon(host)
@@ -242,6 +247,16 @@ def test_when_the_owner_of_a_content_goes_what_is_made_next_comes_from_the_other
     assert {unit.payload["path"] for unit in build.synthesized} == {other}
     assert (len(build.disk.decoded), alive(build)["pairs"]) == (num_decoded, before)
     assert {(row["source_uri"], row["status"]) for row in build.rows("samples")} == {(other, "ok")}
+
+
+def test_copies_of_a_file_that_is_no_video_all_say_why_and_stay_so_when_one_goes(build):
+    build.write(a="broken", b="broken")
+    build.run()
+    no_video = ("rejected", "no_video_stream")
+    assert build.verdicts("sources", "uri") == {"/a": no_video, "/b": no_video}
+    build.sources.remove("/a")
+    build.run(sync=True)
+    assert build.verdicts("sources", "uri") == {"/a": ("removed", "missing"), "/b": no_video}
 
 
 # -- the lease protocol

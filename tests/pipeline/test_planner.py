@@ -223,10 +223,18 @@ def test_another_synthesis_fingerprint_begins_with_the_first_attempt(mined):
 def test_samples_borrow_from_their_wave_and_earlier_ones_only(build):
     write_all(build)
     build.run("engine.wave_size=2")
-    lenders = {}
-    for unit in build.synthesized:
-        lenders[unit.payload["source_uri"]] = {donor["source_uri"] for donor in unit.payload["donors"]}
-    assert lenders == {name: set(NAMES[: number // 2 * 2 + 2]) - {name} for number, name in enumerate(NAMES)}
+    expected = {name: set(NAMES[: number // 2 * 2 + 2]) - {name} for number, name in enumerate(NAMES)}
+    assert lenders(build) == expected
+    build.synthesized.clear()
+    build.run("synthesis.erosion=0.03")  # everything is known by now
+    assert lenders(build) == expected
+
+
+def lenders(build) -> dict[str, set[str]]:
+    return {
+        unit.payload["source_uri"]: {donor["source_uri"] for donor in unit.payload["donors"]}
+        for unit in build.synthesized
+    }
 
 
 def test_an_interrupted_build_lends_as_an_undisturbed_one(build, tmp_path, monkeypatch):
