@@ -196,6 +196,17 @@ def test_a_source_rejected_under_new_curation_drops_its_clips_until_it_is_accept
     assert alive(build) == before
 
 
+def test_copies_rejected_under_new_curation_in_different_waves_drop_their_clips_too(build):
+    build.write(a="film", b="film")
+    build.run()
+    build.mined.clear()
+    build.run("engine.wave_size=1", "curation.max_frame_px=1000")
+    too_large = ("rejected", "too_large")
+    assert build.verdicts("sources", "uri") == {"/a": too_large, "/b": too_large}
+    assert alive(build) == {table: {} for table in CHILDREN}
+    assert build.mined == []
+
+
 def test_a_wave_mines_only_clips_of_the_present_curation(build):
     first, second = in_key_order("/a", "/b")
     build.write(a="one", b="two")
