@@ -37,6 +37,19 @@ MAX_REMOVED_SHARE = 0.10
 MAX_RESTARTS = 3
 """Sessions that may be lost to the death of the ledger's process before the run gives up."""
 
+STEPS: dict[Phase, type[Step]] = {
+    Phase.CURATE: CurateSource,
+    Phase.MINE: MineClip,
+    Phase.SYNTHESIZE: SynthesizeSample,
+    Phase.CAPTION: CaptionSample,
+}
+
+
+def _make(settings: Settings, phase: Phase) -> Step:
+    """In the worker: only there are models loaded."""
+    return STEPS[phase](Roles(settings.profile), settings.config)
+
+
 Show = Callable[[Phase, dict[str, Any]], None]
 Say = Callable[[str], None]
 
@@ -77,7 +90,7 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
         check_writable(out)
         for restarts in itertools.count():
             try:
-                with started(out, settings, listing, deadline) as run:
+                with started(out, settings, listing, partial(_make, settings), deadline) as run:
                     outcome.seconds["start"] += time.monotonic() - began
                     _session(run, options, outcome, show, say)
                 break
@@ -107,32 +120,27 @@ def _session(run: Run, options: Options, outcome: Outcome, show: Show, say: Say)
 
 
 def _stream(run: Run, options: Options, outcome: Outcome, show: Show) -> None:
-    def phase(name: Phase, step: type[Step]) -> None:
+    def phase(name: Phase) -> None:
         began = time.monotonic()
-        make_step = partial(_make, step, run.settings)
         try:
-            run.phase(name, make_step, partial(show, name))
+            run.phase(name, partial(show, name))
         finally:
             outcome.seconds[name] += time.monotonic() - began
             outcome.counts[name].update(run.outcomes(name))
 
     while ask(run.ledger.open_wave.remote(options.limit)):
-        phase(Phase.CURATE, CurateSource)
+        phase(Phase.CURATE)
         outcome.changed.update(ask(run.ledger.reconcile.remote()))
         ask(run.ledger.open_phase.remote(Phase.MINE))
-        phase(Phase.MINE, MineClip)
+        phase(Phase.MINE)
         ask(run.ledger.cascade.remote())
         ask(run.ledger.open_phase.remote(Phase.SYNTHESIZE))
-        phase(Phase.SYNTHESIZE, SynthesizeSample)
+        phase(Phase.SYNTHESIZE)
         ask(run.ledger.close_wave.remote())
     ask(run.ledger.open_phase.remote(Phase.CAPTION))
-    phase(Phase.CAPTION, CaptionSample)
+    phase(Phase.CAPTION)
     run.check_stop()
-
-
-def _make(step: type[Step], settings: Settings) -> Step:
-    """In the worker: only there are models loaded."""
-    return step(Roles(settings.profile), settings.config)
+    run.finish()
 
 
 def _announce(run: Run, say: Say) -> None:

@@ -1,4 +1,4 @@
-"""One phase = one streaming Ray Data execution behind the lease queue.
+"""A run is one streaming Ray Data execution behind the lease queue; its phases take turns in it.
 
     source (one read task, polls the ledger) -> worker actors (a step) -> ledger actor, or writer actors for samples
 
@@ -46,17 +46,17 @@ class Step(Protocol):
 
 
 class LeaseSource(Datasource):
-    """Yields leased micro-batches, one row each, until the ledger says that the phase is over."""
+    """Yields leased micro-batches, one row each, of whatever phase is open, until the ledger ends the run."""
 
-    def __init__(self, ledger: Any, phase: Phase, micro_batch: int) -> None:
-        self._ledger, self._phase, self._micro_batch = ledger, phase, micro_batch
+    def __init__(self, ledger: Any, micro_batch: int) -> None:
+        self._ledger, self._micro_batch = ledger, micro_batch
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
-        ledger, phase, micro_batch = self._ledger, self._phase, self._micro_batch
+        ledger, micro_batch = self._ledger, self._micro_batch
 
         def leases() -> Iterator[pa.Table]:
-            ray.get(ledger.source_begins.remote(phase))
-            while (units := ray.get(ledger.lease.remote(phase, micro_batch))) is not None:
+            ray.get(ledger.source_begins.remote())
+            while (units := ray.get(ledger.lease.remote(micro_batch))) is not None:
                 if units:
                     yield pa.table({"units": [[unit.to_json() for unit in units]]})
                 else:
@@ -70,26 +70,26 @@ class LeaseSource(Datasource):
 
 
 class Worker:
-    """A step in an actor. Whatever a unit does, one row comes out per micro-batch, so a replay cannot shift rows."""
+    """The steps in an actor, each loaded when its first unit comes. Whatever a unit does, one row comes out per
+    micro-batch, so a replay cannot shift rows."""
 
     def __init__(
-        self, phase: Phase, make_step: Callable[[], Step], ledger: Any, writers: list[Any], settings: Settings
-    ):
+        self, make_step: Callable[[Phase], Step], ledger: Any, writers: list[Any], row_timeout_seconds: float
+    ) -> None:
         import cv2
 
         cv2.setNumThreads(1)  # parallelism is the number of workers
-        self._phase, self._ledger, self._writers = phase, ledger, writers
-        with self._reporting("starting"):
-            self._step = make_step()
-        self._watchdog = Watchdog(settings.config.engine.row_timeout_seconds)
+        self._make_step, self._ledger, self._writers = make_step, ledger, writers
+        self._steps: dict[Phase, Step] = {}
+        self._watchdog = Watchdog(row_timeout_seconds)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        units = [Unit.from_json(text) for text in batch["units"][0].as_py()]
+        units = [Unit.from_json(text) for text in batch["units"][0].as_py()]  # of one phase: they are one lease
         ids = [(unit.id, unit.attempt, unit.num_deliveries) for unit in units]
-        granted = ray.get(self._ledger.start.remote(self._phase, ids))
+        granted = ray.get(self._ledger.start.remote(units[0].phase, ids))
         for unit, grant in zip(units, granted, strict=True):
             if grant:
-                with self._reporting(unit.key):
+                with self._reporting(f"{unit.phase} of {unit.key}"):
                     self._deliver(self._work(unit))
         return pa.table({"done": [sum(granted)]})
 
@@ -104,14 +104,16 @@ class Worker:
         except ray.exceptions.RayError:
             raise
         except Exception:
-            ray.get(self._ledger.fail.remote(f"{self._phase}, {what}:\n{traceback.format_exc()}", False))
+            ray.get(self._ledger.fail.remote(f"{what}:\n{traceback.format_exc()}", False))
             raise
 
     def _work(self, unit: Unit) -> Result:
+        if unit.phase not in self._steps:
+            self._steps[unit.phase] = self._make_step(unit.phase)
         began = time.perf_counter()
-        with self._watchdog.watching(f"{self._phase} of {unit.key}"):
+        with self._watchdog.watching(f"{unit.phase} of {unit.key}"):
             failpoints.misbehave(str(unit.payload.get("path")))
-            result = attempt(self._step, unit)
+            result = attempt(self._steps[unit.phase], unit)
         result.seconds.setdefault("total", time.perf_counter() - began)
         return result
 
@@ -182,27 +184,25 @@ def num_workers(settings: Settings, num_cpus: int) -> int:
 
 
 class Execution:
-    """A phase's Ray Data execution, drained in a thread so that the caller can watch over it."""
+    """The Ray Data execution of a run, drained in a thread so that the caller can watch over it."""
 
-    def __init__(self, phase: Phase, make_step: Callable[[], Step], run: Any, settings: Settings) -> None:
+    def __init__(self, make_step: Callable[[Phase], Step], run: Any, settings: Settings) -> None:
         self.error: BaseException | None = None
         engine = settings.config.engine
         workers = num_workers(settings, run.num_cpus)
         source = ray.data.read_datasource(
-            LeaseSource(run.ledger, phase, engine.micro_batch),
-            override_num_blocks=1,
-            num_cpus=SOURCE_CPUS,
+            LeaseSource(run.ledger, engine.micro_batch), override_num_blocks=1, num_cpus=SOURCE_CPUS
         )
         # Ray Data restarts actors and replays their tasks without end (its defaults): `Ledger.start` breaks the loop.
         self._dataset = source.map_batches(
             Worker,
-            fn_constructor_args=(phase, make_step, run.ledger, run.writers, settings),
+            fn_constructor_args=(make_step, run.ledger, run.writers, engine.row_timeout_seconds),
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=min(WORKER_CPUS, WORKER_CPUS * run.num_cpus / workers),
         )
-        self._thread = threading.Thread(target=self._drain, name=f"phase-{phase}", daemon=True)
+        self._thread = threading.Thread(target=self._drain, name="execution", daemon=True)
         self._thread.start()
 
     def _drain(self) -> None:

@@ -37,7 +37,10 @@ class LedgerHost:
         self._fatal: BaseException | None = None
         self._stopping = False
         self._num_workers = num_workers
-        self._begun: set[Phase] = set()
+        self._begun = False
+        self._phase: Phase | None = None
+        self._phase_over = False
+        self._finished = False
         self._ledger = _take_over(Path(out), settings, run_id, driver_pid)
         self._planner = Planner(self._ledger.tables, settings, Path(listing))
         self._listing = f"read_parquet('{listing}')"
@@ -70,7 +73,7 @@ class LedgerHost:
 
     def _open(self, phase: Phase, pages: Any) -> None:
         attempts = self._settings.config.synthesis.max_attempts if phase is Phase.SYNTHESIZE else 1
-        self._begun.discard(phase)
+        self._phase, self._phase_over = phase, False
         self._ledger.open_phase(phase, pages, self._settings.fingerprints[phase], attempts, self._num_workers)
 
     def missing(self) -> tuple[int, int]:
@@ -99,15 +102,23 @@ class LedgerHost:
 
     # -- the lease protocol, asked by sources, workers and writers
 
-    def lease(self, phase: Phase, max_units: int) -> list[Unit] | None:
-        return None if self._fatal else self._guarded(lambda: self._ledger.lease(phase, max_units))
+    def lease(self, max_units: int) -> list[Unit] | None:
+        """Units of the open phase; [] = nothing now, ask again; None = the run is over."""
+        if self._fatal or self._finished:
+            return None
+        if self._phase is None or self._phase_over:
+            return []
+        phase = self._phase
+        units = self._guarded(lambda: self._ledger.lease(phase, max_units))
+        self._phase_over = units is None
+        return units or []
 
-    def source_begins(self, phase: Phase) -> None:
-        """Called once per opened phase. A second call means that the source's process died and Ray replays it: leases
-        it had taken are lost in the replay, so the session starts anew from what is committed."""
-        if phase in self._begun:
+    def source_begins(self) -> None:
+        """Called once. A second call means that the source's process died and Ray replays it: leases it had taken are
+        lost in the replay, so the session starts anew from what is committed."""
+        if self._begun:
             self._fatal = self._fatal or SessionLost("the process that hands out work died")
-        self._begun.add(phase)
+        self._begun = True
 
     def start(self, phase: Phase, ids: list[tuple[str, int]]) -> list[bool]:
         if self._fatal or self._stopping:
@@ -132,7 +143,7 @@ class LedgerHost:
             self._guarded(self._ledger.tick)
         if self._fatal is not None:
             raise self._fatal
-        return self._ledger.progress()
+        return {**self._ledger.progress(), "over": self._phase_over}
 
     def fail(self, message: str, is_mistake: bool) -> None:
         """A worker cannot go on: the settings ask for something that is not there, or there is a bug."""
@@ -140,8 +151,12 @@ class LedgerHost:
 
     def stop(self) -> None:
         """No new work: leases that have not been started lapse, to be planned again by the next run."""
-        self._stopping = True
+        self._stopping = self._finished = True
         self._ledger.stop()
+
+    def finish(self) -> None:
+        """No phase will follow: the source may end."""
+        self._finished = True
 
     def close(self, event: str, detail: dict[str, Any]) -> None:
         self._ledger.close(event, detail)

@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.local import quiet_native_code, ray_session
-from pipeline.engine import Execution, num_workers, root_cause
+from pipeline.engine import Execution, Step, num_workers, root_cause
 from pipeline.host import LedgerHost, SessionLost, WriterHost
 from pipeline.settings import Settings
 from schemas.errors import RecastError, UserError
@@ -37,7 +37,16 @@ class Stopped(Exception):
 class Run:
     """Handles of the actors of a run, and `phase`, which streams one phase from start to end."""
 
-    def __init__(self, out: Path, settings: Settings, listing: Path, num_cpus: int, deadline: float | None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        settings: Settings,
+        listing: Path,
+        make_step: Callable[[Phase], Step],
+        num_cpus: int,
+        deadline: float | None,
+    ) -> None:
+        self._make_step = make_step
         self.out, self.settings, self.num_cpus = out, settings, num_cpus
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
         self._deadline = deadline
@@ -58,28 +67,30 @@ class Run:
         self.progress: dict[str, Any] = {}
         self._execution: Execution | None = None
 
-    def phase(self, phase: Phase, make_step: Callable[[], Any], show: Callable[[dict[str, Any]], None]) -> None:
-        """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong."""
+    def phase(self, phase: Phase, show: Callable[[dict[str, Any]], None]) -> None:
+        """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong.
+
+        The execution starts with the first phase that has work, and stays up, its actors warm, for those that follow.
+        """
         self.check_stop()
         if not self._pending(phase):
             return
-        execution = self._execution = Execution(phase, make_step, self, self.settings)
+        if self._execution is None:
+            self._execution = Execution(self._make_step, self, self.settings)
         moved = time.monotonic()
         stall = max(self.settings.config.engine.stall_seconds, 2 * self.settings.config.engine.row_timeout_seconds)
-        while not execution.wait(PULSE_SECONDS):
+        while not self.progress["over"]:
+            ended = self._execution.wait(PULSE_SECONDS)
             before = self.progress
-            self._pulse(phase)
+            self._pulse(phase)  # raises an error of ours, which says more than what it did to the execution
             show(self.progress)
+            if ended:
+                raise root_cause(self._execution.error or RuntimeError("the execution ended before its work"))
             if before != self.progress:
                 moved = time.monotonic()
             elif time.monotonic() - moved > stall:
                 raise RuntimeError(f"phase {phase} settled nothing for {stall:.0f} s; see engine.stall_seconds")
             self.check_stop()
-        if execution.error is not None:
-            self._pulse(phase)  # an error of ours says more than what it did to the execution
-            raise root_cause(execution.error)
-        self._pulse(phase)
-        show(self.progress)
 
     def outcomes(self, phase: Phase) -> dict[str, int]:
         """How the units of the phase ended since it was last opened, with those sent back as "retry"."""
@@ -115,6 +126,12 @@ class Run:
         ask([writer.seal.remote() for writer in self.writers])
         self.progress = ask(self.ledger.pulse.remote())
 
+    def finish(self) -> None:
+        """Every phase is over: let the execution end."""
+        ask(self.ledger.finish.remote())
+        if self._execution is not None:
+            self._execution.wait(GRACE_SECONDS)
+
     def close(self, event: str, detail: dict[str, Any]) -> None:
         ask([writer.seal.remote() for writer in self.writers])
         ask(self.ledger.close.remote(event, detail))
@@ -135,12 +152,14 @@ def ask(reference: Any) -> Any:
 
 
 @contextmanager
-def started(out: Path, settings: Settings, listing: Path, deadline: float | None) -> Iterator[Run]:
+def started(
+    out: Path, settings: Settings, listing: Path, make_step: Callable[[Phase], Step], deadline: float | None
+) -> Iterator[Run]:
     """A run with its Ray session; signals end it gracefully while it lasts."""
     engine = settings.config.engine
     os.environ["RECAST_DRIVER_PID"] = str(os.getpid())  # inherited by every process of the session
     with quiet_native_code(), ray_session(engine.object_store_mb) as num_cpus:
-        run = Run(out, settings, listing, num_cpus, deadline)
+        run = Run(out, settings, listing, make_step, num_cpus, deadline)
         before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
         for name in before:
             signal.signal(name, lambda number, _: run.note_signal(signal.Signals(number).name))
