@@ -111,12 +111,12 @@ class Build:
     def finish_wave(self, host: LedgerHost, until: Phase = Phase.SYNTHESIZE) -> None:
         self.curate(host)
         host.open_phase(Phase.MINE)
-        work(host, Phase.MINE, self._mine)
+        work(host, self._mine)
         host.cascade()
         if until is Phase.MINE:
             return
         host.open_phase(Phase.SYNTHESIZE)
-        work(host, Phase.SYNTHESIZE, self._synthesize)
+        work(host, self._synthesize)
         host.close_wave()
 
     def curate(self, host: LedgerHost) -> None:
@@ -124,7 +124,7 @@ class Build:
         host.reconcile()
 
     def curate_only(self, host: LedgerHost) -> None:
-        work(host, Phase.CURATE, self.curation_of(host))
+        work(host, self.curation_of(host))
 
     def curation_of(self, host: LedgerHost) -> Step:
         roles = SimpleNamespace(quality=SimpleNamespace(score=None))
@@ -164,15 +164,15 @@ class Build:
         return counts
 
 
-def leases(host: LedgerHost, phase: Phase) -> Iterator[Unit]:
-    """All units of an opened phase, each started; whoever asks settles them or leaves them."""
-    while units := host.lease(phase, 10):
-        host.start(phase, [(unit.id, unit.attempt, unit.num_deliveries) for unit in units])
+def leases(host: LedgerHost) -> Iterator[Unit]:
+    """All units of the open phase, each started; whoever asks settles them or leaves them."""
+    while units := host.lease(10):
+        host.start(units[0].phase, [(unit.id, unit.attempt, unit.num_deliveries) for unit in units])
         yield from units
 
 
-def work(host: LedgerHost, phase: Phase, step: Step) -> None:
-    for unit in leases(host, phase):
+def work(host: LedgerHost, step: Step) -> None:
+    for unit in leases(host):
         host.deliver([step(unit)])
 
 

@@ -54,7 +54,7 @@ def test_a_known_source_that_cannot_be_listed_now_is_left_alone(build):
     del build.disk.files["/a"]  # still named by a list file
     host = build.begin()
     host.open_wave(None)
-    assert list(leases(host, Phase.CURATE)) == []
+    assert list(leases(host)) == []
     abandon(host)
     build.run()
     assert alive(build) == before
@@ -96,9 +96,10 @@ def test_what_cannot_be_reached_stays_pending_and_its_old_rows_stay(build):
     host.open_wave(None)
     build.curate(host)
     host.open_phase(Phase.MINE)
-    (unit,) = leases(host, Phase.MINE)
+    (unit,) = leases(host)
     host.deliver([Result(Phase.MINE, unit.key, outcome=Outcome.UNAVAILABLE)])
-    assert host.lease(Phase.MINE, 1) is None  # the phase ends; nothing waits for the mount
+    assert host.lease(1) == []
+    assert host.pulse()["over"]  # nothing waits for the mount
     host.cascade()
     host.close("finished", {})
     assert alive(build) == before
@@ -273,27 +274,32 @@ def test_copies_of_a_file_that_is_no_video_all_say_why_and_stay_so_when_one_goes
 # -- the lease protocol
 
 
-def test_a_source_that_begins_a_phase_twice_ends_the_session(build):
+def test_a_source_that_begins_twice_ends_the_session(build):
     build.write(a="film")
     host = build.begin()
     host.open_wave(None)
-    host.source_begins(Phase.CURATE)
+    host.source_begins()
     host.pulse()
-    host.source_begins(Phase.CURATE)
+    host.source_begins()
     with pytest.raises(SessionLost):
         host.pulse()
-    assert host.lease(Phase.CURATE, 1) is None
+    assert host.lease(1) is None
     abandon(host)
 
 
-def test_the_same_phase_of_the_next_wave_begins_anew(build):
+def test_one_source_serves_all_phases_and_waves_and_ends_when_told(build):
     build.write(a="film", b="other film")
     host = build.begin("engine.wave_size=1")
+    host.source_begins()
+    assert host.lease(1) == []  # nothing is open yet
     for _ in range(2):
         host.open_wave(None)
-        host.source_begins(Phase.CURATE)
+        assert not host.pulse()["over"]
         build.finish_wave(host)
-    host.pulse()
+        assert host.lease(1) == []
+        assert host.pulse()["over"]
+    host.finish()
+    assert host.lease(1) is None
     abandon(host)
 
 
@@ -303,10 +309,10 @@ def test_the_credit_window_is_of_all_workers_together(build, num_workers):
     host = build.begin("engine.credit=4", num_workers=num_workers)
     host.open_wave(None)
     taken = 0
-    while units := host.lease(Phase.CURATE, 3):
+    while units := host.lease(3):
         taken += len(units)
     assert taken == 4 * num_workers
-    assert host._ledger.progress()["phases"]["curate"]["leased"] == taken
+    assert host.pulse()["phases"]["curate"]["leased"] == taken
     abandon(host)
 
 
@@ -315,7 +321,7 @@ def test_what_goes_wrong_is_kept_for_the_driver_and_nothing_more_is_handed_out(b
     host = build.begin()
     host.open_wave(None)
     host.fail("no such model", is_mistake=True)
-    assert host.lease(Phase.CURATE, 1) is None
+    assert host.lease(1) is None
     assert host.start(Phase.CURATE, [("x", 0)]) == [False]
     with pytest.raises(Exception, match="no such model"):
         host.pulse()

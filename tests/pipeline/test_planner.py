@@ -54,7 +54,8 @@ def test_a_run_with_nothing_new_opens_one_empty_wave_for_the_later_phases(build)
     build.run()
     host = build.begin()
     assert host.open_wave(None)
-    assert host.lease(Phase.CURATE, 9) is None
+    assert host.lease(9) == []
+    assert host.pulse()["over"]
     assert not host.open_wave(None)
     abandon(host)
 
@@ -80,7 +81,7 @@ def test_a_wave_cut_short_is_filled_up_to_the_same_members(build, dead, decided)
     host = build.begin("engine.wave_size=3", "engine.commit_rows=1")
     host.open_wave(None)
     step = build.curation_of(host)
-    for unit in host.lease(Phase.CURATE, 2):
+    for unit in host.lease(2):
         host.start(Phase.CURATE, [(unit.id, unit.attempt, unit.num_deliveries)])
         host.deliver([step(unit)])
     if decided:
@@ -121,7 +122,7 @@ def test_a_source_listed_twice_is_planned_once(build):
     build.sources *= 2
     host = build.begin()
     host.open_wave(None)
-    assert len(list(leases(host, Phase.CURATE))) == 1
+    assert len(list(leases(host))) == 1
     abandon(host)
 
 
@@ -137,7 +138,7 @@ def synthesis_of(build, host) -> dict[str, int]:
     """Opens synthesis. Task -> the attempt it is at."""
     host.open_wave(None)
     host.open_phase(Phase.SYNTHESIZE)
-    return {unit.task: unit.attempt for unit in leases(host, Phase.SYNTHESIZE)}
+    return {unit.task: unit.attempt for unit in leases(host)}
 
 
 def end_with(outcome):
@@ -163,7 +164,7 @@ def test_after_a_rejected_attempt_comes_the_next_one(mined):
     host = mined.begin("engine.commit_rows=1")
     host.open_wave(None)
     host.open_phase(Phase.SYNTHESIZE)
-    first = host.lease(Phase.SYNTHESIZE, 1)[0]
+    first = host.lease(1)[0]
     host.start(Phase.SYNTHESIZE, [(first.id, first.attempt, 0)])
     host.deliver([end_with(Outcome.RETRY)(first)])
     abandon(host)
@@ -188,14 +189,14 @@ def test_an_attempt_that_was_the_last_is_repeated_when_settling_it_was_cut_short
 
 def work_until_commit_is_cut_short(host, step):
     with failpoints.armed("before_settled"), pytest.raises(failpoints.Crash):
-        work(host, Phase.SYNTHESIZE, step)
+        work(host, step)
 
 
 def test_dead_letters_are_not_planned_until_they_are_retried_and_then_go_on_counting(mined):
     host = mined.begin("synthesis.max_attempts=2")
     host.open_wave(None)
     host.open_phase(Phase.SYNTHESIZE)
-    work(host, Phase.SYNTHESIZE, end_with(Outcome.RETRY))
+    work(host, end_with(Outcome.RETRY))
     host.close("finished", {})
     attempts = synthesis_of(mined, host := mined.begin("synthesis.max_attempts=2"))
     assert attempts == {}
@@ -210,7 +211,7 @@ def test_another_synthesis_fingerprint_begins_with_the_first_attempt(mined):
     host = mined.begin("synthesis.max_attempts=2")
     host.open_wave(None)
     host.open_phase(Phase.SYNTHESIZE)
-    work(host, Phase.SYNTHESIZE, end_with(Outcome.RETRY))
+    work(host, end_with(Outcome.RETRY))
     host.close("finished", {})
     attempts = synthesis_of(mined, host := mined.begin("synthesis.erosion=0.03"))
     assert attempts == {"single_generation": 0, "single_manipulation": 0}
@@ -245,7 +246,7 @@ def test_an_interrupted_build_lends_as_an_undisturbed_one(build, tmp_path, monke
     write_all(other)
     host = other.begin("engine.wave_size=4")
     host.open_wave(None)
-    units = host.lease(Phase.CURATE, 2)
+    units = host.lease(2)
     host.start(Phase.CURATE, [(unit.id, unit.attempt, 0) for unit in units])
     host.deliver(map(other.curation_of(host), units))
     host.reconcile()  # commits them
