@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +18,19 @@ ENVIRONMENT = {
     # A worker killed for memory must be seen by the ledger as a death, not vanish in silent retries of Ray's own.
     "RAY_task_oom_retries": "0",
 }
+
+
+def die_with_parent(poll_seconds: float = 1.0) -> None:
+    """End this process when the raylet that started it is gone. Ray does so itself, except when a worker is stuck in a
+    call: one such orphan would hold the output's lock, or a GPU's memory, for good (seen: after `kill -9` of a driver)."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(poll_seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from actors.profiles import Roles
+from cluster.local import die_with_parent
 from pipeline import failpoints
 from pipeline.settings import Settings
 from schemas.config import Config
@@ -79,6 +80,7 @@ class Worker:
         import cv2
 
         cv2.setNumThreads(1)  # parallelism is the number of workers
+        die_with_parent()
         self._make_step, self._ledger, self._writers = make_step, ledger, writers
         self._steps: dict[Phase, Step] = {}
         self._watchdog = Watchdog(row_timeout_seconds)

@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from cluster.local import die_with_parent
 from pipeline.ledger import Ledger
 from pipeline.planner import Planner
 from pipeline.reconcile import cascade, reconcile, record_dead_sources, remove_missing
@@ -49,6 +50,8 @@ class LedgerHost:
         self._worked: dict[str, int] = {}
 
     def ready(self) -> int:
+        """The epoch. Asked once, by the driver, of the actor (tests make hosts in their own process)."""
+        die_with_parent()
         return self._ledger.epoch
 
     def stale(self) -> dict[str, int]:
@@ -173,6 +176,7 @@ class WriterHost:
     """A shard writer. A new life of the actor first tells the ledger that the old one's unsealed bytes are lost."""
 
     def __init__(self, out: str, name: str, config: EngineConfig, epoch: int, ledger: str) -> None:
+        die_with_parent()
         self._name = name
         self._ledger: Any = ray.get_actor(ledger)
         ray.get(self._ledger.writer_lost.remote(name))
