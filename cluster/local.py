@@ -21,8 +21,8 @@ ENVIRONMENT = {
 
 
 def die_with_parent(poll_seconds: float = 1.0) -> None:
-    """End this process when the raylet that started it is gone. Ray does so itself, except when a worker is stuck in a
-    call: one such orphan would hold the output's lock, or a GPU's memory, for good (seen: after `kill -9` of a driver)."""
+    """End this process when the raylet that started it is gone. Ray does so itself, except when a worker is stuck in
+    a call (seen after `kill -9` of a driver): an orphan would hold the output's lock, or a GPU's memory, for good."""
     parent = os.getppid()
 
     def watch() -> None:
