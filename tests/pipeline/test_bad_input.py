@@ -75,7 +75,7 @@ def make_clip(path: Path, tail: bytes) -> None:
         stream = container.add_stream("libx264", rate=24)
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
         for index in range(30):
-            picture = np.ascontiguousarray(texture[index :][:240, 2 * index :][:, :320])
+            picture = np.ascontiguousarray(texture[index:][:240, 2 * index :][:, :320])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     data = plain.read_bytes()
