@@ -36,8 +36,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests that start Ray use both cores themselves; the others share them.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not ray" -n 2
+	$(BIN)/python -m pytest -m ray
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -15,7 +15,7 @@ from typing import Any
 
 from ray.exceptions import RayActorError
 
-from actors.profiles import Roles
+from actors.profiles import Roles, check_implementations
 from cluster.storage import list_sources
 from pipeline.caption import CaptionSample
 from pipeline.curate import CurateSource
@@ -82,6 +82,7 @@ class Options:
 def build(sources: list[str], out: Path, settings: Settings, options: Options, show: Show, say: Say) -> Outcome:
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
+    check_implementations(settings.profile)
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"

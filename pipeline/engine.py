@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -204,6 +205,8 @@ class Execution:
             compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=min(WORKER_CPUS, WORKER_CPUS * run.num_cpus / workers),
         )
+        # Ray Data takes our one generator for one row of work and finds the pool too large.
+        warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
         self._thread = threading.Thread(target=self._drain, name="execution", daemon=True)
         self._thread.start()
 

@@ -42,17 +42,22 @@ class LedgerHost:
         self._phase: Phase | None = None
         self._phase_over = False
         self._finished = False
-        self._ledger = _take_over(Path(out), settings, run_id, driver_pid)
-        self._planner = Planner(self._ledger.tables, settings, Path(listing))
+        self._arguments = (Path(out), settings, run_id, driver_pid)
         self._listing = f"read_parquet('{listing}')"
+        self._listing_path = Path(listing)
         self._waves: Any = None
-        self._generation = self._planner.generation()
-        self._worked: dict[str, int] = {}
 
-    def ready(self) -> int:
-        """The epoch. Asked once, by the driver, of the actor (tests make hosts in their own process)."""
-        die_with_parent()
+    def take_over(self) -> int:
+        """Take the output over; returns the epoch. Not part of construction, since Ray keeps only the text of what an
+        actor's constructor raises, and who holds the output is a UserError."""
+        self._ledger = _take_over(*self._arguments)
+        self._planner = Planner(self._ledger.tables, self._settings, self._listing_path)
+        self._generation = self._planner.generation()
         return self._ledger.epoch
+
+    def die_with_driver(self) -> None:
+        """An orphan would hold the output's lock."""
+        die_with_parent()
 
     def stale(self) -> dict[str, int]:
         return self._planner.stale()

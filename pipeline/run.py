@@ -60,7 +60,8 @@ class Run:
             .options(**own)
             .remote(str(out), settings, self.run_id, str(listing), os.getpid(), num_workers(settings, num_cpus))
         )
-        epoch = ask(self.ledger.ready.remote())
+        ask(self.ledger.die_with_driver.remote())
+        epoch = ask(self.ledger.take_over.remote())
         writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         writers = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]
         self.writers = [writer.remote(str(out), each, settings.config.engine, epoch, name) for each in writers]

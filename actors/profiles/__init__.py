@@ -79,6 +79,12 @@ def build_role(role_name: str, role: RoleConfig) -> Any:
     return cls(**arguments)
 
 
+def check_implementations(profile: Profile) -> None:
+    """Imports, but does not construct, the class of every role. Raises UserError for the first that is not there."""
+    for role_name, role in profile.roles.items():
+        _implementation(role.implementation, f"role {role_name!r}, implementation {role.implementation!r}")
+
+
 class Roles:
     """The roles of a profile, each built when it is first touched and kept: a worker loads only what it uses.
 

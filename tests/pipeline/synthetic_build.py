@@ -94,7 +94,9 @@ class Build:
         listing = self.out.parent / f"listing{self._num_runs}.parquet"
         write_listing(map(self.disk.listed, self.sources), listing)
         settings = resolve(self.out, "embedded", list(assignments))
-        return LedgerHost(str(self.out), settings, f"run{self._num_runs}", str(listing), 0, num_workers)
+        host = LedgerHost(str(self.out), settings, f"run{self._num_runs}", str(listing), 0, num_workers)
+        host.take_over()
+        return host
 
     def run(self, *assignments: str, sync: bool = False) -> None:
         """A whole build, in the order of pipeline/build.py."""
