@@ -103,7 +103,7 @@ class Worker:
         try:
             yield
         except UserError as mistake:
-            ray.get(self._ledger.fail.remote(str(mistake), True))
+            ray.get(self._ledger.fail.remote(str(root_cause(mistake)), True))  # Ray may have wrapped it
         except ray.exceptions.RayError:
             raise
         except Exception:
