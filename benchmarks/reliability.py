@@ -1,6 +1,6 @@
 """Break a build in every way we know of, run it again, and compare with a build nobody disturbed.
 
-    python benchmarks/reliability.py [VIDEOS] [--only WORD] [--random 10] [--json FILE]
+    python benchmarks/reliability.py [VIDEOS] [--only REGEX] [--random 10] [--json FILE]
 
 For each fault: the run is killed (or its worker, writer or ledger process, or somebody else writes to its output), then
 the same command runs until it exits 0. Equal means: the same sample keys with the same member_sha256, nothing twice in
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -212,7 +213,7 @@ def faults(span: float, num_random: int) -> dict[str, Callable[[list[Path], Path
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="*", type=Path)
-    parser.add_argument("--only", default="", help="faults whose name has this word")
+    parser.add_argument("--only", default="", help="faults whose name matches this expression")
     parser.add_argument("--random", type=int, default=10, help="driver kills at random moments")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -239,7 +240,7 @@ def run_all(options: argparse.Namespace, folder: Path) -> list[Finding]:
     print(f"{'fault':44} reached runs lost twice check shards seconds", flush=True)
     findings = []
     for number, (name, inject) in enumerate(faults(span, options.random).items()):
-        if options.only not in name:
+        if not re.search(options.only, name):
             continue
         finding = inject(videos, folder / f"out{number}", truth)
         print(
