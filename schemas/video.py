@@ -62,3 +62,4 @@ class Footage:
     indices: list[int]
     seconds: list[float]
     anchors: list[int] = field(default_factory=list)
+    frame_px: tuple[int, int] = (0, 0)  # height and width of the whole frame, letterbox bars included

@@ -96,6 +96,7 @@ def footage_of(frames: Sequence[Frame], plan: Plan, content_box: Sequence[int] |
         indices=[frame.index for frame in kept],
         seconds=[frame.seconds for frame in kept],
         anchors=[position for position, frame in enumerate(kept) if frame.index in wanted],
+        frame_px=(kept[0].image.shape[0], kept[0].image.shape[1]),
     )
 
 
