@@ -94,8 +94,8 @@ def _text(rows: list[list[object]], figures: dict[str, Any]) -> str:
     split = figures["single_shot_clips_split"]
     share = 100 * figures["gradual_frames_left_out"]
     header = ["file", "hard cuts found", "false cuts", "transitions found", "false transitions"]
-    return f"""Boundaries within {SLACK_FRAMES} frames of the true one count, one to one; cuts inside a true transition count
-neither way. A transition is found when a shot ends or begins inside it; those the file begins or ends with are left
+    return f"""Boundaries within {SLACK_FRAMES} frames of the true one count, one to one; cuts inside a true transition
+count neither way. A transition is found when a shot ends or begins inside it; those a file begins or ends with are left
 out.
 
 {table(header, rows)}

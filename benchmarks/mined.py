@@ -1,0 +1,96 @@
+"""Stage ii of the `embedded` profile on one file, without an output folder: what the parts of the benchmark look at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.profiles import Roles, load_profile
+from pipeline.mine import MineClip
+from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.subject import Track
+from schemas.video import Footage, Mask
+from schemas.work import Phase, Unit
+from stages import curation, masks, mining
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One mask in the full frame of the source, with its confidence; `track` numbers what was followed."""
+
+    frame: int
+    track: int
+    mask: Mask
+    score: float
+
+
+def units(path: Path) -> list[Unit]:
+    """The shots of a file as mining gets them, whatever curation would decide about them."""
+    measured = curation.measure(path, Config().curation, lambda images: [{}] * len(images))
+    return [_unit(path, measured.probe.fps, each) for each in measured.shots]
+
+
+def _unit(path: Path, fps: float, measured: curation.MeasuredShot) -> Unit:
+    shot = measured.shot
+    payload: dict[str, Any] = {
+        "path": str(path),
+        "content_hash": path.stem,
+        "source_uri": str(path),
+        "generation": 0,
+        "start_frame": shot.start_frame,
+        "end_frame": shot.end_frame,
+        "start_seconds": shot.start_seconds,
+        "end_seconds": shot.end_seconds,
+        "fps": fps,
+        "content_box": list(measured.content_box),
+        "category": "",
+    }
+    return Unit(Phase.MINE, f"{path.stem}-{shot.start_frame}", payload=payload)
+
+
+def step(**mining_settings: Any) -> MineClip:
+    config = Config()
+    settings = config.mining.model_copy(update=mining_settings)
+    return MineClip(Roles(load_profile("embedded")), config.model_copy(update={"mining": settings}))
+
+
+def all_masks(path: Path) -> tuple[Footage, list[Found]]:
+    """Every mask the segmenter gives for a single-shot file, the unsure ones included."""
+    (unit,) = units(path)
+    try:
+        footage, tracks = step(min_mask_score=0.0).tracks(unit)
+    except BadInput:
+        return Footage([], [], []), []
+    return footage, list(placed(footage, tracks, unit.payload["content_box"]))
+
+
+def placed(footage: Footage, tracks: list[Track], content_box: list[int]) -> list[Found]:
+    return [
+        Found(
+            footage.indices[position],
+            number,
+            np.asarray(mining.place(mask, content_box, *footage.frame_px)),
+            track.scores[position],
+        )
+        for number, track in enumerate(tracks)
+        for position, mask in track.masks.items()
+    ]
+
+
+def pairs(path: Path, **mining_settings: Any) -> list[dict[str, Any]]:
+    """The rows of `pairs` of every shot of a file; none for a shot that was rejected."""
+    rows: list[dict[str, Any]] = []
+    mine = step(**mining_settings)
+    for unit in units(path):
+        try:
+            rows += mine(unit).rows.get("pairs", [])
+        except BadInput:
+            continue
+    return rows
+
+
+def subject_masks(row: dict[str, Any], side: str) -> list[Mask]:
+    """The masks of a pair's subjects in frame `side` ("a" or "b")."""
+    return [masks.decode(subject[f"mask_{side}"]) for subject in row["subjects"]]
