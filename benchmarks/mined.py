@@ -1,5 +1,6 @@
 """Stage ii of the `embedded` profile on one file, without an output folder: what the parts of the benchmark look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from actors.profiles import Roles, load_profile
+from actors.vlm import RulesVlm
 from pipeline.mine import MineClip
 from schemas.config import Config
 from schemas.errors import BadInput
+from schemas.questions import Answer, CropAnswer, Question, Unusable
 from schemas.subject import Track
 from schemas.video import Footage, Mask
 from schemas.work import Phase, Unit
@@ -56,11 +59,21 @@ def step(**mining_settings: Any) -> MineClip:
     return MineClip(Roles(load_profile("embedded")), config.model_copy(update={"mining": settings}))
 
 
+class _Everything(RulesVlm):
+    """Lets every crop pass: the confidence of masks is what is measured."""
+
+    def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
+        yes = CropAnswer(shows=True, score=1.0)
+        return [yes if each.answer is CropAnswer else super(_Everything, self)._answer(each) for each in questions]
+
+
 def all_masks(path: Path) -> tuple[Footage, list[Found]]:
     """Every mask the segmenter gives for a single-shot file, the unsure ones included."""
     (unit,) = units(path)
+    roles = Roles(load_profile("embedded"))
+    roles.vlm = _Everything()
     try:
-        footage, tracks = step(min_mask_score=0.0).tracks(unit)
+        footage, tracks = MineClip(roles, Config()).tracks(unit)
     except BadInput:
         return Footage([], [], []), []
     return footage, list(placed(footage, tracks, unit.payload["content_box"]))

@@ -211,7 +211,7 @@ def _text(results: Sequence[ClipResult], every: dict[str, Any], parts: dict[str,
     ]
     totals = table(["clips", "contributing", f"J >= {GOOD_J}", "mean J", "mean F", "coverage"], sums)
     f_of = ", ".join(f"{name} {every['baselines'][name][1]:.2f}" for name in ("ellipse", "box", "GrabCut"))
-    return f"""Every mask that pairing would accept, at the anchors mining chose; an instance that matches nothing has J 0
+    return f"""Every mask that pairing would accept, at the anchors mining chose; what matches nothing has J 0
 (rules for what the annotation leaves out: `benchmarks/truth.py`). Coverage: share of annotated subjects with an
 accepted mask of J >= 0.5; a clip contributes when it has one. The baselines are given the true box of every subject;
 mean F: {f_of}. Before: J {OLD_J} (motion residual and GrabCut). T marks tuning clips.

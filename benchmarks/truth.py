@@ -185,7 +185,7 @@ def _assigned(videos: Path, clip: str, found: Sequence[Mask], true: dict[int, Ma
     best = [[max(forms[number], key=lambda form: region_j(mask, form)) for number in numbers] for mask in found]
     score = np.array([[region_j(mask, form) for form in row] for mask, row in zip(found, best, strict=True)])
     for row, column in zip(*linear_sum_assignment(-score), strict=True):
-        if score[row, column] > 0:
+        if score[row, column] > 0.05:
             targets[row] = (numbers[column], best[row][column], found[row])
     return targets
 
