@@ -72,7 +72,7 @@ def members(out: Path) -> dict[str, list[str]]:
 
 def repeated(out: Path) -> int:
     tables = read_tables(out)
-    names = ("sources", "clips", "pairs", "samples", "attempts", "rejects", "settled")
+    names = ("sources", "clips", "subjects", "pairs", "samples", "attempts", "rejects", "settled")
     return sum(
         tables.query(f"select count(*) - count(distinct key) as n from {name}").to_pylist()[0]["n"] for name in names
     )

@@ -1,6 +1,7 @@
 """`recast build`: the four stages of OpenSubject (arXiv 2512.08294), a wave of sources at a time.
 
 sources -> (i) curate -> [decide, near-duplicates] -> clips -> (ii) mine and pair -> pairs
+        -> (ii) link shots of one source -> pairs across shots
         -> (iii) synthesise -> (iv) verify, caption -> samples        failed verifications go round again
 """
 
@@ -22,6 +23,7 @@ from pipeline.curate import CurateSource
 from pipeline.engine import Step
 from pipeline.failures import Failure
 from pipeline.host import SessionLost
+from pipeline.link import LinkSource
 from pipeline.mine import MineClip
 from pipeline.planner import write_listing
 from pipeline.run import Run, Stopped, ask, check_writable, scratch, started
@@ -40,6 +42,7 @@ MAX_RESTARTS = 3
 STEPS: dict[Phase, type[Step]] = {
     Phase.CURATE: CurateSource,
     Phase.MINE: MineClip,
+    Phase.LINK: LinkSource,
     Phase.SYNTHESIZE: SynthesizeSample,
     Phase.CAPTION: CaptionSample,
 }
@@ -134,6 +137,8 @@ def _stream(run: Run, options: Options, outcome: Outcome, show: Show) -> None:
         outcome.changed.update(ask(run.ledger.reconcile.remote()))
         ask(run.ledger.open_phase.remote(Phase.MINE))
         phase(Phase.MINE)
+        ask(run.ledger.open_phase.remote(Phase.LINK))
+        phase(Phase.LINK)
         ask(run.ledger.cascade.remote())
         ask(run.ledger.open_phase.remote(Phase.SYNTHESIZE))
         phase(Phase.SYNTHESIZE)

@@ -95,7 +95,7 @@ def _sample(row: Row, reader: ShardReader) -> Iterator[Problem]:
 
 def _children(tables: Snapshot) -> Iterator[Problem]:
     """A settled unit has as many children as its row says. Clips belong to content, which several sources may share."""
-    for phase in (Phase.MINE, Phase.SYNTHESIZE):
+    for phase in (Phase.MINE, Phase.LINK, Phase.SYNTHESIZE):
         child = CHILD_TABLE[phase]
         of_task = "AND c.task = s.task" if "task" in TABLES[child].names else ""
         sql = f"""

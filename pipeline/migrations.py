@@ -21,7 +21,13 @@ def _decisions_and_history(tables: Handles, location: Location) -> None:
         _add_columns(tables["clips"], ("decision",), "clips")
 
 
-STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history,)
+def _links(tables: Handles, location: Location) -> None:
+    """1 -> 2: settled units remember what they consumed; `subjects` exists (made empty by the caller)."""
+    if "settled" in tables:
+        _add_columns(tables["settled"], ("inputs",), "settled")
+
+
+STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history, _links)
 
 
 def _add_columns(table: DeltaTable, names: tuple[str, ...], name: str) -> None:

@@ -1,4 +1,4 @@
-"""Stage ii, cross-frame subject mining and pairing: a clip in, its frame pairs out.
+"""Stage ii, cross-frame subject mining and pairing: a clip in, its subjects and frame pairs out.
 
 footage -> categories per anchor -> consensus -> boxes -> masks -> crops verified -> embedded -> identities -> pairs
 """
@@ -16,18 +16,19 @@ from actors.detector import Detector
 from actors.embedder import Embedder
 from actors.segmenter import Segmenter
 from actors.vlm import Vlm
-from schemas.config import Config
+from schemas.config import Config, MiningConfig
 from schemas.errors import BadInput
-from schemas.keys import pair_key, seed_of
+from schemas.keys import digest, pair_key, seed_of
 from schemas.questions import CategoriesAnswer, CropAnswer, Question, Unusable
 from schemas.reasons import Reason
 from schemas.subject import Embedding, Pair, Track
 from schemas.video import Footage, Image, Mask
-from schemas.work import Phase, Result, Unit
-from stages import linking, masks, media, mining, pairing
+from schemas.work import Outcome, Phase, Result, Unit
+from stages import linking, masks, media, mining, pairing, recurrence
 from stages.linking import Identity
 
 _CROP_MARGIN = 0.1
+_MAX_VIEWS = 4  # of a subject, kept to recognise it in other shots
 _CATEGORIES = "Name the salient subjects of this picture as singular nouns: people, animals, vehicles, objects."
 _CROP = "Does this crop show one whole {category}, and is it the main thing in it?"
 
@@ -42,10 +43,12 @@ class Roles(Protocol):
 
 
 class MineClip:
-    """A clip in, one `pairs` row per chosen pair out. Payload: path, content_hash, source_uri, generation, start_frame,
-    end_frame, start_seconds, end_seconds, fps, content_box (or None), category ("" when nothing names it).
+    """A clip in, its `subjects` rows and one `pairs` row per chosen pair out. Payload: path, content_hash, source_uri,
+    generation, start_frame, end_frame, start_seconds, end_seconds, fps, content_box (or None), category ("" when
+    nothing names it).
 
-    Raises BadInput: NO_SUBJECT, NO_PAIR, VLM_UNUSABLE, or what reading the frames raised.
+    A clip whose subjects make no pair is rejected with NO_PAIR. Raises BadInput: NO_SUBJECT, VLM_UNUSABLE, or what
+    reading the frames raised.
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -54,17 +57,7 @@ class MineClip:
         self._seconds: dict[str, float] = {}
 
     def __call__(self, unit: Unit) -> Result:
-        self._seconds = {}
-        with self._timed("sample"):
-            footage, size = self._sample(unit.payload)
-        with self._timed("categories"):
-            categories = self._categories(unit, footage)
-        with self._timed("detect"):
-            detections = self._roles.detector.detect(footage, categories)
-        with self._timed("segment"):
-            tracks = self._roles.segmenter.segment(footage, detections)
-        with self._timed("verify"):
-            tracks = self._verify(unit, footage, tracks)
+        footage, tracks = self.tracks(unit)
         with self._timed("embed"):
             embeddings = self._embed(footage, tracks)
         with self._timed("link"):
@@ -75,11 +68,33 @@ class MineClip:
             raise BadInput(Reason.NO_SUBJECT)
         with self._timed("pair"):
             pairs = pairing.choose(footage, pairing.candidates(footage, lasting, self._config), self._config)
-            if not pairs:
-                raise BadInput(Reason.NO_PAIR)
-            full = _uncropped(lasting, unit.payload["content_box"], size)
-            rows = [_row(unit, pairing.pair_of(_with(pair, full), footage)) for pair in pairs]
-        return Result(Phase.MINE, unit.key, unit.task, unit.attempt, rows={"pairs": rows}, seconds=self._seconds)
+            full = _uncropped(lasting, unit.payload["content_box"], footage.frame_px)
+            chosen = [pairing.pair_of(_with(pair, full), footage) for pair in pairs]
+        rows = {
+            "pairs": [pair_row(unit, pair, unit.key, unit.key) for pair in chosen],
+            "subjects": [row for each in full.values() if (row := _subject(unit, each, footage, self._config))],
+        }
+        result = Result(Phase.MINE, unit.key, unit.task, unit.attempt, rows=rows, seconds=self._seconds)
+        if not chosen:  # its subjects may still be seen in another shot
+            result.outcome, result.reason, result.stage = Outcome.REJECTED, Reason.NO_PAIR, "pair"
+        return result
+
+    def tracks(self, unit: Unit) -> tuple[Footage, list[Track]]:
+        """What is found in a clip before anything is linked: masks inside the letterbox bars, with scores.
+
+        Masks that the vlm does not accept (with RulesVlm: whose score is below `min_mask_score`) are left out.
+        """
+        self._seconds = {}
+        with self._timed("sample"):
+            footage = self._sample(unit.payload)
+        with self._timed("categories"):
+            categories = self._categories(unit, footage)
+        with self._timed("detect"):
+            detections = self._roles.detector.detect(footage, categories)
+        with self._timed("segment"):
+            tracks = self._roles.segmenter.segment(footage, detections)
+        with self._timed("verify"):
+            return footage, self._verify(unit, footage, tracks)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -87,14 +102,12 @@ class MineClip:
         yield
         self._seconds[name] = perf_counter() - start
 
-    def _sample(self, clip: dict[str, Any]) -> tuple[Footage, tuple[int, int]]:
-        """The footage inside the letterbox bars, and (height, width) of the full frame."""
+    def _sample(self, clip: dict[str, Any]) -> Footage:
         start, end = clip["start_frame"], clip["end_frame"]
         plan = mining.plan_frames(start, end, clip["fps"], self._config.anchors_per_clip)
         seconds = mining.times(plan, start, clip["start_seconds"], end, clip["end_seconds"])
         frames = media.read_frames(clip["path"], plan.indices, seconds)
-        height, width = frames[0].image.shape[:2]
-        return mining.footage_of(frames, plan, clip["content_box"]), (height, width)
+        return mining.footage_of(frames, plan, clip["content_box"])
 
     def _categories(self, unit: Unit, footage: Footage) -> list[str]:
         """What is in at least `min_anchor_share` of the anchors."""
@@ -173,13 +186,32 @@ def _with(candidate: pairing.Candidate, identities: dict[str, Identity]) -> pair
     return replace(candidate, identities=tuple(identities[each.name] for each in candidate.identities))
 
 
-def _row(unit: Unit, pair: Pair) -> dict[str, Any]:
+def _subject(unit: Unit, identity: Identity, footage: Footage, config: MiningConfig) -> dict[str, Any] | None:
+    """A row of `subjects` with its surest usable views, less what the ledger fills in; None when no view is usable."""
+    usable = [at for at, mask in identity.masks.items() if pairing.is_usable(mask, identity.scores[at], config)]
+    surest = sorted(usable, key=lambda at: (-identity.scores[at], at))[:_MAX_VIEWS]
+    views = [
+        {
+            "frame": footage.indices[at],
+            "seconds": footage.seconds[at],
+            "score": identity.scores[at],
+            "mask": dict(masks.encode(identity.masks[at])),
+            "embedding": recurrence.packed(identity.embeddings[at]),
+        }
+        for at in sorted(surest)
+    ]
+    row = {"key": digest("subject", unit.key, identity.name), "clip_key": unit.key, "identity": identity.name}
+    row |= {"content_hash": unit.payload["content_hash"], "category": identity.category}
+    return row | {"views": views} if views else None
+
+
+def pair_row(unit: Unit, pair: Pair, clip_a: str, clip_b: str) -> dict[str, Any]:
     """A row of `pairs`, less what the ledger fills in."""
     boxes = [list(box) for subject in pair.subjects for box in (subject.box_a, subject.box_b)]
     return {
-        "key": pair_key(unit.key, unit.key, pair.frame_a, pair.frame_b, boxes),
-        "clip_key": unit.key,
-        "clip_key_b": unit.key,
+        "key": pair_key(clip_a, clip_b, pair.frame_a, pair.frame_b, boxes),
+        "clip_key": clip_a,
+        "clip_key_b": clip_b,
         "content_hash": unit.payload["content_hash"],
         "source_uri": unit.payload["source_uri"],
         "generation": unit.payload["generation"],

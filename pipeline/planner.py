@@ -1,5 +1,6 @@
 """What is pending: anti-joins of parents against `settled`, paged by key, so that memory stays flat at any scale."""
 
+import base64
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import Listed, path_of
-from pipeline.rows import NEXT_ATTEMPT_SQL
+from pipeline.rows import NEXT_ATTEMPT_SQL, PARENT_TABLE
 from pipeline.settings import Settings
 from pipeline.tables import Tables
 from schemas.keys import seed_of, source_key
@@ -18,6 +19,7 @@ from schemas.work import Phase, Unit
 PAGE = 1000  # units per page
 NUM_DONORS = 9  # three attempts of three
 MAX_DONORS_KNOWN = 2048  # the catalogue of one wave
+MAX_SUBJECTS = 512  # of one source that are looked for in its other shots, earliest first: a bound on a unit's size
 
 LISTING = pa.schema([("key", pa.string()), ("uri", pa.string()), ("stamp", pa.string())])
 
@@ -102,20 +104,55 @@ class Planner:
         payload = {**row, "path": path_of(row["source_uri"]), "category": self._settings.config.mining.category}
         return Unit(Phase.MINE, key, payload=payload)
 
+    def link(self) -> Iterator[list[Unit]]:
+        """Contents with subjects in more than one accepted clip, when those are not the ones that were linked before;
+        and those whose pairs, still there, can no longer be given."""
+        fingerprint = self._settings.fingerprints[Phase.LINK]
+        sql = f"""
+            with shown as (
+                select c.content_hash, count(distinct c.key) as num_clips,
+                    md5(string_agg(u.key, ',' order by u.key)) as inputs
+                from subjects u join clips c on c.key = u.clip_key
+                where c.status = 'ok' and u.fingerprint = '{self._settings.fingerprints[Phase.MINE]}' group by 1)
+            select s.content_hash as key, s.uri, s.generation, coalesce(w.inputs, '') as inputs
+            from sources s
+            left join shown w on w.content_hash = s.content_hash
+            left join settled t on t.phase = 'link' and t.parent_key = s.content_hash
+            where s.status = 'ok' and case when coalesce(w.num_clips, 0) > 1
+                then t.fingerprint is distinct from '{fingerprint}' or t.inputs is distinct from w.inputs
+                else exists (select 1 from pairs p where p.parent_key = s.content_hash and p.status = 'ok') end
+            order by s.content_hash
+        """
+        return self._pages(sql, self._link_unit)
+
+    def _link_unit(self, row: dict[str, Any]) -> Unit:
+        sql = f"""
+            select u.* exclude (run_id, created_at) from subjects u join clips c on c.key = u.clip_key
+            where c.status = 'ok' and c.content_hash = '{row["key"]}'
+                and u.fingerprint = '{self._settings.fingerprints[Phase.MINE]}'
+            order by c.start_frame, u.key limit {MAX_SUBJECTS}
+        """
+        payload = {"path": path_of(row["uri"]), "content_hash": row["key"], "source_uri": row["uri"]}
+        payload |= {"generation": row["generation"], "subjects": [_jsonable(each) for each in self._rows(sql)]}
+        return Unit(Phase.LINK, row["key"], payload=payload, inputs=row["inputs"])
+
     def synthesize(self) -> Iterator[list[Unit]]:
         fingerprint = self._settings.fingerprints[Phase.SYNTHESIZE]
+        made = ", ".join(f"'{self._settings.fingerprints[phase]}'" for phase in (Phase.MINE, Phase.LINK))
         sql = f"""
             with wanted as (
                 select p.*, unnest(case when len(p.subjects) > 1
                     then ['multi_generation', 'multi_manipulation']
                     else ['single_generation', 'single_manipulation'] end) as task
-                from pairs p where p.status = 'ok' and p.fingerprint = '{self._settings.fingerprints[Phase.MINE]}'),
+                from pairs p where p.status = 'ok' and p.fingerprint in ({made})),
             tried as (
                 select parent_key, task, attempt from ({NEXT_ATTEMPT_SQL}) where fingerprint = '{fingerprint}')
             select w.key, w.task, w.clip_key, w.content_hash, c.source_uri, w.generation, w.frame_a, w.frame_b,
-                w.seconds_a, w.seconds_b, w.subjects, c.content_box, coalesce(a.attempt, 0) as attempt
+                w.seconds_a, w.seconds_b, w.subjects, c.content_box, b.content_box as content_box_b,
+                coalesce(a.attempt, 0) as attempt
             from wanted w
             left join clips c on c.key = w.clip_key
+            left join clips b on b.key = w.clip_key_b
             left join tried a on a.parent_key = w.key and a.task = w.task
             where not exists (
                 select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
@@ -192,10 +229,10 @@ class Planner:
     def stale(self) -> dict[str, int]:
         """Rows per phase that the current settings no longer stand behind: what a run is about to make again."""
         counts = {}
-        parents = {Phase.CURATE: "sources", Phase.MINE: "clips", Phase.SYNTHESIZE: "pairs"}
-        for phase, table in parents.items():
+        for phase in (Phase.CURATE, Phase.MINE, Phase.LINK, Phase.SYNTHESIZE):
             wanted = self._settings.fingerprints[phase]
-            living = f"(select key from {table} where status <> 'removed')"
+            name = "content_hash" if phase is Phase.LINK else "key"
+            living = f"(select {name} as key from {PARENT_TABLE[phase]} where status <> 'removed')"
             sql = f"""select count(*) as n from settled t semi join {living} p on p.key = t.parent_key
                 where t.phase = '{phase}' and t.fingerprint <> '{wanted}'"""
             counts[str(phase)] = int(self._rows(sql)[0]["n"])
@@ -245,6 +282,11 @@ def _known(row: dict[str, Any]) -> dict[str, Any]:
     dropped = {"key", "uri", "stamp", "generation", "wave", "run_id", "status", "duplicate_of"}
     kept = {name: value for name, value in row.items() if name not in dropped}
     return {**kept, "status": "ok", "reason": row["reason"] if row["status"] == "ok" else None}
+
+
+def _jsonable(row: dict[str, Any]) -> dict[str, Any]:
+    views = [{**view, "embedding": base64.b64encode(view["embedding"]).decode()} for view in row["views"]]
+    return {**row, "views": views}
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

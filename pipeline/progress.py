@@ -13,6 +13,7 @@ PLAIN_SECONDS = 10.0
 _NAMES = {
     Phase.CURATE: "curate videos",
     Phase.MINE: "mine subjects",
+    Phase.LINK: "link shots",
     Phase.SYNTHESIZE: "make samples",
     Phase.CAPTION: "word again",
 }

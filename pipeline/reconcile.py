@@ -33,7 +33,8 @@ def reconcile(ledger: Ledger, settings: Settings) -> dict[str, int]:
         "decided_clips": _decide(ledger, settings),
         "near_duplicates": _near_duplicates(ledger, settings),
         "duplicate_sources": _duplicate_sources(ledger),
-        "cascaded_pairs": _cascade(ledger, "pairs", "clips", "clip_key"),
+        "cascaded_subjects": _cascade(ledger, "subjects", "clips", "clip_key"),
+        "cascaded_pairs": _cascade(ledger, "pairs", "clips", "clip_key", "clip_key_b"),
         "cascaded_samples": _cascade(ledger, "samples", "pairs", "pair_key"),
         "reopened_samples": rejudge(ledger, settings),
     }
@@ -41,7 +42,8 @@ def reconcile(ledger: Ledger, settings: Settings) -> dict[str, int]:
 
 
 def cascade(ledger: Ledger) -> None:
-    """After mining: what was made from pairs that mining no longer gives is removed, and its bookkeeping forgotten."""
+    """After mining and linking: what was made from pairs that are no longer given is removed, and its bookkeeping
+    forgotten."""
     _cascade(ledger, "samples", "pairs", "pair_key")
     gone = ledger.tables.query(
         """select distinct parent_key, task from settled t
@@ -187,19 +189,24 @@ def _duplicate_sources(ledger: Ledger) -> int:
     return _put(ledger, "sources", rows, _toggle)
 
 
-def _cascade(ledger: Ledger, table: str, parents: str, column: str) -> int:
-    """Rows whose parent is no longer ok are `removed`, and come back when it is again."""
+def _cascade(ledger: Ledger, table: str, parents: str, *columns: str) -> int:
+    """Rows of which a parent is no longer ok are `removed`, and come back when all are again."""
+    joins = " ".join(f"left join {parents} {column}_p on {column}_p.key = t.{column}" for column in columns)
+    worst = [f"coalesce({column}_p.status, 'removed')" for column in columns]
     rows = ledger.tables.query(
-        f"""select t.*, p.status as parent_status from {table} t left join {parents} p on p.key = t.{column}
-            where (t.status = 'ok' and p.status is distinct from 'ok')
-               or (t.status = 'removed' and p.status = 'ok' and t.reason in {CASCADED})"""
+        f"""select * from (
+                select t.*, case {" ".join(f"when {each} <> 'ok' then {each}" for each in worst)} else 'ok' end
+                    as parent_status
+                from {table} t {joins})
+            where (status = 'ok' and parent_status <> 'ok')
+               or (status = 'removed' and parent_status = 'ok' and reason in {CASCADED})"""
     ).to_pylist()
     parent = {row["key"]: row.pop("parent_status") for row in rows}
 
     def decided(row: Row) -> Row:
         if parent[row["key"]] == "ok":
             return {"status": "ok", "reason": None}
-        replaced = parent[row["key"]] in (None, "removed")
+        replaced = parent[row["key"]] == "removed"
         return {"status": "removed", "reason": str(Reason.PARENT_REPLACED if replaced else Reason.PARENT_REJECTED)}
 
     return _put(ledger, table, rows, decided)

@@ -60,7 +60,7 @@ def _tasks(tasks: dict[str, int]) -> Html:
 
 
 def _settled(settled: dict[str, dict[str, int]]) -> Html:
-    order = {phase: position for position, phase in enumerate(("curate", "mine", "synthesize", "caption"))}
+    order = {phase: position for position, phase in enumerate(("curate", "mine", "link", "synthesize", "caption"))}
     lines = [
         [phase, sum(ends.values()), ", ".join(f"{count:,} {end}" for end, count in ends.items())]
         for phase, ends in sorted(settled.items(), key=lambda item: order.get(item[0], len(order)))

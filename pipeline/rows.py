@@ -11,8 +11,20 @@ from schemas.reasons import Reason
 from schemas.tables import TABLES
 from schemas.work import DEAD, Outcome, Phase, Result, Unit
 
-PARENT_TABLE = {Phase.CURATE: "sources", Phase.MINE: "clips", Phase.SYNTHESIZE: "pairs", Phase.CAPTION: "samples"}
-CHILD_TABLE = {Phase.CURATE: "clips", Phase.MINE: "pairs", Phase.SYNTHESIZE: "samples", Phase.CAPTION: "samples"}
+PARENT_TABLE = {
+    Phase.CURATE: "sources",
+    Phase.MINE: "clips",
+    Phase.LINK: "sources",  # by content hash
+    Phase.SYNTHESIZE: "pairs",
+    Phase.CAPTION: "samples",
+}
+CHILD_TABLE = {
+    Phase.CURATE: "clips",
+    Phase.MINE: "pairs",
+    Phase.LINK: "pairs",
+    Phase.SYNTHESIZE: "samples",
+    Phase.CAPTION: "samples",
+}
 
 NEXT_ATTEMPT_SQL = """
     SELECT parent_key, task, fingerprint, max(attempt) + 1 AS attempt
@@ -54,6 +66,8 @@ class Generation:
             children = result.rows.get(CHILD_TABLE[unit.phase], [])
             parents = {owner, *((row.get("parent_key", unit.key), unit.task) for row in children)}
             self.replaced[CHILD_TABLE[unit.phase]].extend(sorted(parents))
+        if unit.phase is Phase.MINE:
+            self.replaced["subjects"].append(owner)
         self.replaced["rejects"].append(owner)
         common: Row = {
             "parent_key": unit.key,
@@ -142,4 +156,5 @@ def _end(unit: Unit, result: Result) -> Row:
         "outcome": result.outcome,
         "num_children": len(result.rows.get(CHILD_TABLE[unit.phase], [])),
         "num_deliveries": unit.num_deliveries,
+        "inputs": unit.inputs,
     }

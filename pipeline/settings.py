@@ -20,6 +20,7 @@ from stages.versions import VERSIONS
 ROLES_OF = {
     Phase.CURATE: ("quality",),
     Phase.MINE: ("vlm", "detector", "segmenter", "embedder"),
+    Phase.LINK: (),
     Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
     Phase.CAPTION: ("vlm",),
 }
@@ -63,6 +64,7 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
 
     curate = digest(VERSIONS["curate"], roles(Phase.CURATE), config.curation.model_dump(mode="json"))
     mine = digest(VERSIONS["mine"], roles(Phase.MINE), config.mining.model_dump(mode="json"), curate)
+    link = digest(VERSIONS["link"], config.linking.model_dump(mode="json"), mine)
     synthesis = config.synthesis.model_dump(mode="json", exclude={"max_attempts"})
     versions = [VERSIONS["synthesize"], VERSIONS["verify"]]
     synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, mine)
@@ -70,6 +72,7 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
     return {
         Phase.CURATE: curate,
         Phase.MINE: mine,
+        Phase.LINK: link,
         Phase.SYNTHESIZE: synthesize,
         Phase.CAPTION: caption,
         "decision": digest("decision", VERSIONS["curate"], config.curation_thresholds.model_dump(mode="json")),

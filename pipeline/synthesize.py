@@ -144,16 +144,22 @@ def read_scene(payload: dict[str, Any]) -> Scene:
     indices, seconds = [payload["frame_a"], payload["frame_b"]], [payload["seconds_a"], payload["seconds_b"]]
     frame_a, frame_b = _read(payload["path"], indices, seconds)
     subjects = payload["subjects"]
-    x0, y0, x1, y1 = payload.get("content_box") or (0, 0, frame_a.shape[1], frame_a.shape[0])
+    inside_a, inside_b = _picture(payload.get("content_box")), _picture(payload.get("content_box_b"))
     return Scene(
-        image_a=np.ascontiguousarray(frame_a[y0:y1, x0:x1]),
-        image_b=np.ascontiguousarray(frame_b[y0:y1, x0:x1]),
-        masks_a=[masks.decode(subject["mask_a"])[y0:y1, x0:x1] for subject in subjects],
-        masks_b=[masks.decode(subject["mask_b"])[y0:y1, x0:x1] for subject in subjects],
+        image_a=np.ascontiguousarray(frame_a[inside_a]),
+        image_b=np.ascontiguousarray(frame_b[inside_b]),
+        masks_a=[masks.decode(subject["mask_a"])[inside_a] for subject in subjects],
+        masks_b=[masks.decode(subject["mask_b"])[inside_b] for subject in subjects],
         identities=[subject["identity"] for subject in subjects],
         categories=[subject["category"] for subject in subjects],
         content_hash=payload["content_hash"],
     )
+
+
+def _picture(content_box: list[int] | None) -> tuple[slice, slice]:
+    """Rows and columns inside letterbox bars; everything where there are none."""
+    x0, y0, x1, y1 = content_box or (0, 0, None, None)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def read_donors(unit: Unit) -> list[Donor]:

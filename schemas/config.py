@@ -58,6 +58,13 @@ class MiningConfig(_Section):
     category: str = ""  # names every subject when nothing else can
 
 
+class LinkingConfig(_Section):
+    """Stage ii, across the shots of one source."""
+
+    min_similarity: float = Field(0.90, ge=-1, le=1)  # identity gate where no track connects
+    margin: float = Field(0.04, ge=0, le=1)  # by which the best match must beat the second best
+
+
 class SynthesisConfig(_Section):
     """Stage iii."""
 
@@ -120,6 +127,7 @@ class Config(_Section):
     curation: CurationConfig = CurationConfig()
     curation_thresholds: CurationThresholds = CurationThresholds()
     mining: MiningConfig = MiningConfig()
+    linking: LinkingConfig = LinkingConfig()
     synthesis: SynthesisConfig = SynthesisConfig()
     verification: VerificationThresholds = VerificationThresholds()
     captions: CaptionConfig = CaptionConfig()

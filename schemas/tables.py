@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2
 """Bumped with every change below; pipeline/migrations.py brings older outputs up to date."""
 
 _COMMON = [
@@ -28,6 +28,16 @@ SUBJECT = pa.struct(
         ("mask_a", _RLE),
         ("mask_b", _RLE),
         ("similarity", pa.float32()),
+    ]
+)
+
+VIEW = pa.struct(
+    [
+        ("frame", pa.int64()),
+        ("seconds", pa.float64()),
+        ("score", pa.float32()),  # of the mask
+        ("mask", _RLE),
+        ("embedding", pa.binary()),  # float16, little-endian
     ]
 )
 
@@ -66,6 +76,14 @@ TABLES: dict[str, pa.Schema] = {
         ("hashes", pa.list_(pa.string())),  # 64-bit perceptual hashes in hex, one per sampled frame
         ("content_box", pa.list_(pa.int32())),  # x0, y0, x1, y1 of the picture inside letterbox bars
         ("decision", pa.string()),  # fingerprint of the thresholds that set status and reason
+    ),
+    # Who is in a clip, with a few views of each: what subjects are recognised by in other shots of the same source.
+    "subjects": _table(
+        ("clip_key", pa.string()),
+        ("content_hash", pa.string()),
+        ("identity", pa.string()),  # unique within the clip
+        ("category", pa.string()),
+        ("views", pa.list_(VIEW)),
     ),
     "pairs": _table(
         ("clip_key", pa.string()),
@@ -128,6 +146,7 @@ TABLES: dict[str, pa.Schema] = {
         ("outcome", pa.string()),
         ("num_children", pa.int32()),  # 0 is an answer too
         ("num_deliveries", pa.int32()),
+        ("inputs", pa.string()),  # digest of the rows consumed, where key and fingerprint do not fix them
     ),
     # Units that took their worker process down, so that a restart does not give them their chances anew.
     "suspects": _table(
@@ -145,6 +164,6 @@ TABLES: dict[str, pa.Schema] = {
     ),
 }
 
-COMMIT_ORDER = ("clips", "pairs", "samples", "attempts", "rejects", "suspects", "sources", "settled")
+COMMIT_ORDER = ("clips", "subjects", "pairs", "samples", "attempts", "rejects", "suspects", "sources", "settled")
 """Children first, `settled` last: only `settled` makes a unit done, so a crash in between repeats the unit.
 `sources` next to it, since a new stamp says that the new bytes were seen to the end."""

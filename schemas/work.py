@@ -11,7 +11,8 @@ from schemas.reasons import Reason
 
 class Phase(StrEnum):
     CURATE = "curate"  # a source -> its clips
-    MINE = "mine"  # a clip -> its pairs
+    MINE = "mine"  # a clip -> its subjects and pairs
+    LINK = "link"  # a source whose shots show subjects -> pairs across those shots
     SYNTHESIZE = "synthesize"  # a pair and a task -> a verified, captioned sample
     CAPTION = "caption"  # a sample whose words are out of date -> the same pixels, new words
 
@@ -41,6 +42,7 @@ class Unit:
     attempt: int = 0
     num_deliveries: int = 0
     payload: dict[str, Any] = field(default_factory=dict)
+    inputs: str = ""  # digest of the rows it consumes, where key and fingerprint do not fix them
 
     @property
     def id(self) -> str:

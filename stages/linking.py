@@ -97,3 +97,25 @@ def _jump(track: Track, identity: Identity) -> float:
 def _centre(mask: Mask) -> NDArray[np.float64]:
     rows, columns = np.nonzero(mask)
     return np.array([rows.mean(), columns.mean()]) if len(rows) else np.zeros(2)
+
+
+def match(
+    some: Sequence[Identity], others: Sequence[Identity], min_similarity: float, margin: float
+) -> list[tuple[Identity, Identity, float]]:
+    """Who of `some` is who of `others` by appearance alone, with the similarity of each match.
+
+    Only mutual best matches of one category count, and only those that beat every other candidate on both sides by
+    `margin`: of two look-alikes neither is taken.
+    """
+    alike = np.full((len(some), len(others)), -1.0)
+    for row, one in enumerate(some):
+        for column, other in enumerate(others):
+            if one.category == other.category:
+                alike[row, column] = similarity(one.embeddings, other.embeddings)
+    found = []
+    for row, column in zip(*np.nonzero(alike >= min_similarity), strict=True):
+        best = float(alike[row, column])
+        rivals = np.concatenate([np.delete(alike[row], column), np.delete(alike[:, column], row)])
+        if not len(rivals) or best - rivals.max() >= margin:
+            found.append((some[row], others[column], best))
+    return found

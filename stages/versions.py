@@ -8,6 +8,7 @@ Bump VERSIONS by hand when a change alters what a stage gives for the same input
 VERSIONS: dict[str, int] = {
     "curate": 1,
     "mine": 1,
+    "link": 1,
     "synthesize": 1,
     "verify": 1,
     "caption": 1,
@@ -16,6 +17,7 @@ VERSIONS: dict[str, int] = {
 SOURCES: dict[str, tuple[str, ...]] = {
     "curate": ("media", "shots", "scoring", "curation"),
     "mine": ("media", "mining", "linking", "pairing", "motion", "segmentation", "instances", "descriptors"),
+    "link": ("media", "linking", "recurrence", "pairing"),
     "synthesize": ("media", "generation", "manipulation", "compositing", "inpainting", "samples"),
     "verify": ("verification", "descriptors"),
     "caption": ("captions",),

@@ -25,6 +25,7 @@ from stages.curation import Measured, MeasuredShot
 
 GOOD = {"brightness": 0.5, "contrast": 0.2, "sharpness": 0.5, "noise": 0.0, "chroma_noise": 0.0, "blockiness": 0.0,
         "motion": 0.5, "text": 0.0, "still_share": 0.0, "quality": 0.9, "content_short_side_px": 480.0}  # fmt: skip
+VIEW = {"frame": 3, "seconds": 0.1, "score": 0.9, "mask": {"size": [1, 1], "counts": "01"}, "embedding": b"\x00\x3c"}
 PASSING = {"identity": 0.95, "copy_ncc": 0.5, "background_inliers": 0.0, "vlm_score": 1.0}
 FRAME_PX = 854 * 480
 
@@ -38,7 +39,7 @@ def in_key_order(*names: str) -> list[str]:
 
 class Disk:
     """Files by uri. Their text is "footage", or "footage|how it is stored": equal footage is a near-duplicate. A text
-    with "broken" is no video, with "bug" makes the decoder fail, with "damaged" ends early."""
+    with "broken" is no video, with "cuts" has two shots, with "bug" makes the decoder fail, with "damaged" ends early."""
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
@@ -68,9 +69,12 @@ class Disk:
         if config.max_frame_px < FRAME_PX:
             raise BadInput(Reason.TOO_LARGE)
         picture = digest("picture", text.partition("|")[0])[:16]
-        shot = MeasuredShot(Shot(0, 90, 0.0, 3.75), GOOD, [picture], (0, 0, 854, 480))
+        shots = [MeasuredShot(Shot(0, 90, 0.0, 3.75), GOOD, [picture], (0, 0, 854, 480))]
+        if "cuts" in text:
+            other = digest("other picture", text.partition("|")[0])[:16]
+            shots.append(MeasuredShot(Shot(90, 180, 3.75, 7.5), GOOD, [other], (0, 0, 854, 480)))
         damage = BadInput(Reason.DECODE_ERROR, "ends early") if "damaged" in text else None
-        return Measured(Probe(854, 480, 24.0, 3.75, "h264"), 90, [shot], damage)
+        return Measured(Probe(854, 480, 24.0, 3.75, "h264"), 90 * len(shots), shots, damage)
 
 
 class Build:
@@ -81,6 +85,8 @@ class Build:
         self.sources: list[str] = []
         self.found = ["p"]  # the pairs mining finds in a clip
         self.mined: list[dict[str, Any]] = []  # payloads
+        self.subjects: list[str] = []  # the identities mining finds in a clip
+        self.linked: list[Unit] = []
         self.synthesized: list[Unit] = []
         self._num_runs = 0
 
@@ -114,6 +120,8 @@ class Build:
         self.curate(host)
         host.open_phase(Phase.MINE)
         work(host, self._mine)
+        host.open_phase(Phase.LINK)
+        work(host, self._link)
         host.cascade()
         if until is Phase.MINE:
             return
@@ -136,8 +144,31 @@ class Build:
         self.mined.append(unit.payload)
         copied = {name: unit.payload[name] for name in ("content_hash", "source_uri", "generation")}
         spans = {"frame_a": 0, "frame_b": 1, "seconds_a": 0.0, "seconds_b": 0.1, "subjects": []}
-        rows = [{"key": digest("pair", unit.key, name), "clip_key": unit.key} | copied | spans for name in self.found]
-        return Result(Phase.MINE, unit.key, rows={"pairs": rows})
+        clips = {"clip_key": unit.key, "clip_key_b": unit.key}
+        rows = [{"key": digest("pair", unit.key, name)} | clips | copied | spans for name in self.found]
+        seen = [
+            {
+                "key": digest("subject", unit.key, name),
+                "clip_key": unit.key,
+                "content_hash": unit.payload["content_hash"],
+                "identity": name,
+                "category": "subject",
+                "views": [VIEW],
+            }
+            for name in self.subjects
+        ]
+        return Result(Phase.MINE, unit.key, rows={"pairs": rows, "subjects": seen})
+
+    def _link(self, unit: Unit) -> Result:
+        """The first subject of the first clip returns in the last one."""
+        self.linked.append(unit)
+        clips = [row["clip_key"] for row in unit.payload["subjects"]]
+        if len(set(clips)) < 2:
+            return Result(Phase.LINK, unit.key)
+        copied = {name: unit.payload[name] for name in ("content_hash", "source_uri", "generation")}
+        spans = {"frame_a": 0, "frame_b": 100, "seconds_a": 0.0, "seconds_b": 4.0, "subjects": []}
+        row = {"key": digest("pair", clips[0], clips[-1]), "clip_key": clips[0], "clip_key_b": clips[-1]}
+        return Result(Phase.LINK, unit.key, rows={"pairs": [row | copied | spans]})
 
     def _synthesize(self, unit: Unit) -> Result:
         self.synthesized.append(unit)

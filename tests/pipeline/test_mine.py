@@ -147,7 +147,6 @@ def test_the_vlm_is_shown_every_anchor_and_every_crop() -> None:
     [
         (RuledVlm(), "still", {}, Reason.NO_SUBJECT),
         (RuledVlm(believes=False), "made-up", {}, Reason.NO_SUBJECT),
-        (RuledVlm(), "made-up", {"min_diversity": 1.0}, Reason.NO_PAIR),
         (MuteVlm(), "made-up", {}, Reason.VLM_UNUSABLE),
     ],
 )
@@ -155,6 +154,17 @@ def test_clips_without_a_pair_say_why(vlm: Any, path: str, mining: dict[str, Any
     with pytest.raises(BadInput) as caught:
         _step(vlm, **mining)(_unit(path))
     assert caught.value.reason is reason
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_clip_without_a_pair_is_rejected_but_its_subjects_are_kept_for_other_shots() -> None:
+    result = _step(RuledVlm(), min_diversity=1.0)(_unit())
+    assert (result.outcome, result.reason) == (Outcome.REJECTED, Reason.NO_PAIR)
+    assert not result.rows["pairs"]
+    assert result.rows["subjects"]
+    for row in result.rows["subjects"]:
+        assert set(row) == set(TABLES["subjects"].names) - FILLED_BY_THE_LEDGER
+        assert 1 <= len(row["views"]) <= 4
 
 
 @pytest.mark.footage

@@ -1,0 +1,63 @@
+"""Stage ii, across shots: the subjects of a source's clips in, pairs whose two frames lie in different shots out."""
+
+import base64
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from actors.profiles import Roles
+from pipeline.mine import pair_row
+from schemas.config import Config
+from schemas.video import Footage
+from schemas.work import Phase, Result, Unit
+from stages import masks, media, mining, pairing, recurrence
+from stages.linking import Identity
+from stages.recurrence import Recurring
+
+
+class LinkSource:
+    """Payload: path, content_hash, source_uri, generation, and `subjects`, the rows of that table for the source's
+    accepted clips (embeddings in base64), ordered by clip. Asks no model: descriptors were stored when the clips
+    were mined.
+
+    Raises what reading the frames raised.
+    """
+
+    def __init__(self, roles: Roles, config: Config) -> None:
+        self._config = config
+
+    def __call__(self, unit: Unit) -> Result:
+        rows = unit.payload["subjects"]
+        clips = [list(group) for _, group in groupby(rows, key=lambda row: row["clip_key"])]
+        shots = [[_identity(row) for row in group] for group in clips]
+        clip_of = [group[0]["clip_key"] for group in clips]
+        linking = self._config.linking
+        found = recurrence.recurring(shots, linking.min_similarity, linking.margin)
+        seconds = {view["frame"]: view["seconds"] for row in rows for view in row["views"]}
+        pairs = {row["key"]: row for each in found for row in self._pairs(unit, each, clip_of, seconds)}
+        return Result(Phase.LINK, unit.key, unit.task, unit.attempt, rows={"pairs": list(pairs.values())})
+
+    def _pairs(
+        self, unit: Unit, subject: Recurring, clip_of: Sequence[str], seconds: dict[int, float]
+    ) -> list[dict[str, Any]]:
+        shot_of = subject.frames
+        wanted = sorted(shot_of)
+        frames = media.read_frames(unit.payload["path"], wanted, [seconds[frame] for frame in wanted])
+        footage: Footage = mining.footage_of(frames, mining.Plan(wanted, list(range(len(wanted)))), None)
+        rows = []
+        for chosen in recurrence.pairs_of(subject, footage, self._config.mining):
+            pair = pairing.pair_of(chosen, footage)
+            rows.append(pair_row(unit, pair, clip_of[shot_of[pair.frame_a]], clip_of[shot_of[pair.frame_b]]))
+        return rows
+
+
+def _identity(row: dict[str, Any]) -> Identity:
+    """Keyed by source frame; named so that it is unique in the source."""
+    views = row["views"]
+    return Identity(
+        row["identity"],
+        row["category"],
+        {view["frame"]: masks.decode(view["mask"]) for view in views},
+        {view["frame"]: view["score"] for view in views},
+        {view["frame"]: recurrence.unpacked(base64.b64decode(view["embedding"])) for view in views},
+    )
