@@ -53,7 +53,7 @@ class MineClip:
 
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
-        self._config = config.mining
+        self._config, self._linking = config.mining, config.linking
         self._seconds: dict[str, float] = {}
 
     def __call__(self, unit: Unit) -> Result:
@@ -61,7 +61,7 @@ class MineClip:
         with self._timed("embed"):
             embeddings = self._embed(footage, tracks)
         with self._timed("link"):
-            identities = linking.link(tracks, embeddings, self._config.min_similarity)
+            identities = linking.link(tracks, embeddings, self._linking.min_similarity, self._linking.margin)
             needed = max(2, ceil(self._config.min_anchor_share * len(footage.anchors)))
             lasting = [identity for identity in identities if len(identity.masks) >= needed]
         if not lasting:

@@ -63,8 +63,9 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
         return {role: role_fingerprint(profile.roles[role]) for role in ROLES_OF[phase] if role in profile.roles}
 
     curate = digest(VERSIONS["curate"], roles(Phase.CURATE), config.curation.model_dump(mode="json"))
-    mine = digest(VERSIONS["mine"], roles(Phase.MINE), config.mining.model_dump(mode="json"), curate)
-    link = digest(VERSIONS["link"], config.linking.model_dump(mode="json"), mine)
+    found = [config.mining.model_dump(mode="json"), config.linking.model_dump(mode="json")]
+    mine = digest(VERSIONS["mine"], roles(Phase.MINE), *found, curate)
+    link = digest(VERSIONS["link"], mine)
     synthesis = config.synthesis.model_dump(mode="json", exclude={"max_attempts"})
     versions = [VERSIONS["synthesize"], VERSIONS["verify"]]
     synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, mine)

@@ -47,7 +47,7 @@ class MiningConfig(_Section):
     min_anchor_share: float = Field(0.5, gt=0, le=1)  # m of K: category and identity consensus
     max_pairs_per_clip: int = Field(4, ge=1)
     max_subjects_per_pair: int = Field(3, ge=1)
-    min_similarity: float = Field(0.80, ge=-1, le=1)  # identity gate
+    min_similarity: float = Field(0.80, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong
     min_mask_score: float = Field(0.5, ge=0, le=1)
     min_area_share: float = Field(0.005, gt=0, lt=1)  # of the frame
     max_area_share: float = Field(0.60, gt=0, le=1)
@@ -59,10 +59,10 @@ class MiningConfig(_Section):
 
 
 class LinkingConfig(_Section):
-    """Stage ii, across the shots of one source."""
+    """Stage ii, where no track connects: an interrupted track, or another shot of the same source."""
 
-    min_similarity: float = Field(0.90, ge=-1, le=1)  # identity gate where no track connects
-    margin: float = Field(0.04, ge=0, le=1)  # by which the best match must beat the second best
+    min_similarity: float = Field(0.88, ge=-1, le=1)  # identity gate
+    margin: float = Field(0.03, ge=0, le=1)  # by which the best match must beat every look-alike
 
 
 class SynthesisConfig(_Section):
@@ -80,18 +80,24 @@ class SynthesisConfig(_Section):
 class VerificationThresholds(_Section):
     """Stage iv, what passes. Scores are kept with every attempt."""
 
-    max_background_inliers: float = 0.035  # share of background features of the reference found in the output
-    max_background_blocks: float = 0.15  # share of its textured background blocks found in the output
-    max_copy_ncc: float = 0.90  # after the best similarity transform
+    max_background_inliers: float = 0.010  # share of background features of the reference found in the output
+    max_background_blocks: float = 0.02  # share of its textured background blocks found in the output
+    max_rim_leak: float = 0.006  # share of the reference's surroundings that frame A shows there too
+    max_mask_leak: float = 0.02  # share of the reference's subject that the output shows as background
+    max_copy_ncc: float = 0.875  # after the best similarity transform
     min_handedness: float = 0.0  # correlation with the source, straight minus mirrored
     min_area_ratio: float = 0.80
     max_area_ratio: float = 1.25
-    max_second_subject: float = 0.90  # correlation of anything beside the subject with a known one
-    min_identity: float = 0.70
+    max_shared_mask: float = 0.08  # share of another subject inside the reference's mask
+    max_second_subject: float = 0.88  # likeness of anything beside the subject to a known one
+    min_identity: float = 0.70  # of reference and source
+    min_target_identity: float = 0.85  # of reference and output
     max_base_untouched: float = 0.10  # share of the removed subject's pixels that the base still has
+    max_base_copy: float = 0.90  # correlation of anything in the base with the removed subject
     max_base_identity: float = 0.90  # similarity of anything in the base to the removed subject
-    max_base_silhouette: float = 0.20  # agreement of base and output along the removed outline
+    max_base_silhouette: float = 0.08  # agreement of base and output along the removed outline
     max_base_seam: float = 0.35  # share of the box's border where the base has a new step
+    max_base_step: float = 25.0  # grey levels, over a stretch of the box's border
     min_binding_margin: float = 0.02
     min_vlm_score: float = 0.5
 

@@ -1,18 +1,20 @@
-"""Who is who across frames: tracks become identities by appearance and space-time (OpenSubject, stage ii)."""
+"""Who is who across frames and shots (OpenSubject, stage ii).
+
+Within a shot an unbroken track is the evidence: it stays one individual. Appearance joins what was interrupted, and
+finds who returns in another shot; it must be clear then, since a wrong pair teaches a model that one dog is another.
+Whoever has a look-alike nearby is left alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from schemas.subject import Embedding, Track
 from schemas.video import Mask
-from stages import masks
 
-_SPACE_WEIGHT = 0.15  # a jump across the whole frame costs as much as this much similarity
-_NEVER = 1e6
+_BEST_VIEWS = 3  # of two sets of views that are compared: poses differ, a few good matches are enough
 
 
 @dataclass(slots=True)
@@ -31,72 +33,85 @@ class Identity:
         self.embeddings.update(embeddings)
 
 
-def link(tracks: Sequence[Track], embeddings: Sequence[dict[int, Embedding]], min_similarity: float) -> list[Identity]:
+def link(
+    tracks: Sequence[Track],
+    embeddings: Sequence[dict[int, Embedding]],
+    min_similarity: float,
+    margin: float,
+) -> list[Identity]:
     """Joins tracks into identities; a track stays whole, and two tracks seen in the same frame are never the same.
 
-    Tracks are taken in the order in which they begin; those that begin together are assigned to the identities known
-    so far at least total cost (Hungarian), the rest found new ones. Names are category and number, in order of
-    appearance. `embeddings` holds, per track, a unit vector for every mask of it.
+    The most similar tracks are joined first, if they are of one category and alike by `min_similarity`, unless there is
+    a look-alike: somebody seen beside one of the two, and so somebody else, who is as similar to the other but for
+    `margin`. Names are category and number, in order of appearance. `embeddings` holds, per track, a unit vector for
+    every mask of it.
     """
+    some = [position for position, track in enumerate(tracks) if track.masks]
+    alike = _similarities(tracks, embeddings, some)
+    together = {(a, b): bool(tracks[a].masks.keys() & tracks[b].masks.keys()) for a in some for b in some}
+    group_of = {each: [each] for each in some}
+    order = sorted((-alike[a, b], a, b) for a in some for b in some if a < b and alike[a, b] >= min_similarity)
+    for negative, a, b in order:
+        one, other = group_of[a], group_of[b]
+        if one is other or any(together[x, y] for x in one for y in other):
+            continue
+        if not _has_rival(one, other, -negative - margin, alike, together):
+            one += other
+            group_of.update(dict.fromkeys(other, one))
+    return _named(tracks, embeddings, list({id(group): sorted(group) for group in group_of.values()}.values()))
+
+
+Pairwise = dict[tuple[int, int], float]
+
+
+def _similarities(tracks: Sequence[Track], embeddings: Sequence[dict[int, Embedding]], some: Sequence[int]) -> Pairwise:
+    """Of every two tracks; -1 for those of different categories."""
+    return {
+        (a, b): similarity(embeddings[a], embeddings[b]) if tracks[a].category == tracks[b].category else -1.0
+        for a in some
+        for b in some
+    }
+
+
+def _has_rival(
+    one: Sequence[int],
+    other: Sequence[int],
+    least: float,
+    alike: Pairwise,
+    together: dict[tuple[int, int], bool],
+) -> bool:
+    """Is somebody who stands beside one of the two groups as similar to the other group as `least`?"""
+    for mine, theirs in ((one, other), (other, one)):
+        beside = {z for (z, y), both in together.items() if both and y in theirs and z not in theirs}
+        if any(alike[x, z] > least for x in mine for z in beside - set(mine)):
+            return True
+    return False
+
+
+def _named(
+    tracks: Sequence[Track], embeddings: Sequence[dict[int, Embedding]], groups: Sequence[Sequence[int]]
+) -> list[Identity]:
     identities: list[Identity] = []
-    starts = sorted({min(track.masks) for track in tracks if track.masks})
-    for start in starts:
-        fresh = [position for position, track in enumerate(tracks) if track.masks and min(track.masks) == start]
-        chosen = _assign([(tracks[each], embeddings[each]) for each in fresh], identities, min_similarity)
-        for each, known in zip(fresh, chosen, strict=True):
-            identity = known or _newcomer(tracks[each].category, identities)
-            if known is None:
-                identities.append(identity)
+    for group in sorted(groups, key=lambda group: (min(min(tracks[each].masks) for each in group), group)):
+        category = tracks[group[0]].category
+        number = sum(other.category == category for other in identities) + 1
+        identity = Identity(f"{category}_{number}", category)
+        for each in group:
             identity.take(tracks[each], embeddings[each])
+        identities.append(identity)
     return identities
 
 
-def _newcomer(category: str, identities: Sequence[Identity]) -> Identity:
-    number = sum(other.category == category for other in identities) + 1
-    return Identity(f"{category}_{number}", category)
-
-
-def _assign(
-    fresh: Sequence[tuple[Track, dict[int, Embedding]]], identities: Sequence[Identity], min_similarity: float
-) -> list[Identity | None]:
-    if not identities:
-        return [None] * len(fresh)
-    cost = np.full((len(fresh), len(identities)), _NEVER)
-    for row, (track, vectors) in enumerate(fresh):
-        for column, identity in enumerate(identities):
-            alike = similarity(vectors, identity.embeddings)
-            together = track.masks.keys() & identity.masks.keys()
-            if track.category == identity.category and not together and alike >= min_similarity:
-                cost[row, column] = 1 - alike + _SPACE_WEIGHT * _jump(track, identity)
-    rows, columns = linear_sum_assignment(cost)
-    chosen: list[Identity | None] = [None] * len(fresh)
-    for row, column in zip(rows, columns, strict=True):
-        if cost[row, column] < _NEVER:
-            chosen[row] = identities[column]
-    return chosen
-
-
 def similarity(some: dict[int, Embedding], others: dict[int, Embedding]) -> float:
-    """The best cosine between two sets of unit vectors, in [-1, 1]: poses differ, one good match is enough."""
+    """How alike two sets of unit vectors are, in [-1, 1]: the mean of the best cosines, each view taken once."""
     one, other = np.stack(list(some.values())), np.stack(list(others.values()))
-    return float(np.clip((one @ other.T).max(), -1, 1))
-
-
-def _jump(track: Track, identity: Identity) -> float:
-    """How far a subject would have moved and grown between its nearest two masks, about 0..2."""
-    first, last = min(
-        ((position, known) for position in track.masks for known in identity.masks),
-        key=lambda pair: (abs(pair[0] - pair[1]), pair),
-    )
-    one, other = track.masks[first], identity.masks[last]
-    distance = float(np.linalg.norm(_centre(one) - _centre(other)) / np.hypot(*one.shape))
-    growth = abs(np.log((masks.area_px(one) + 1) / (masks.area_px(other) + 1)))
-    return distance + 0.25 * float(min(growth, 4.0))
-
-
-def _centre(mask: Mask) -> NDArray[np.float64]:
-    rows, columns = np.nonzero(mask)
-    return np.array([rows.mean(), columns.mean()]) if len(rows) else np.zeros(2)
+    cosines: NDArray[np.float32] = one @ other.T
+    best: list[float] = []
+    while len(best) < _BEST_VIEWS and cosines.size:
+        row, column = np.unravel_index(int(cosines.argmax()), cosines.shape)
+        best.append(float(cosines[row, column]))
+        cosines = np.delete(np.delete(cosines, row, 0), column, 1)
+    return float(np.clip(np.mean(best), -1, 1))
 
 
 def match(
@@ -105,17 +120,23 @@ def match(
     """Who of `some` is who of `others` by appearance alone, with the similarity of each match.
 
     Only mutual best matches of one category count, and only those that beat every other candidate on both sides by
-    `margin`: of two look-alikes neither is taken.
+    `margin`, and that are not so similar to anybody of their own side: of two look-alikes neither is taken.
     """
+    alike = _across(some, others)
+    among = [_across(group, group) - 2 * np.eye(len(group)) for group in (some, others)]
+    found = []
+    for row, column in zip(*np.nonzero(alike >= min_similarity), strict=True):
+        best = float(alike[row, column])
+        rivals = [np.delete(alike[row], column), np.delete(alike[:, column], row), among[0][row], among[1][column]]
+        if best - float(np.concatenate(rivals).max(initial=-1.0)) >= margin:
+            found.append((some[row], others[column], best))
+    return found
+
+
+def _across(some: Sequence[Identity], others: Sequence[Identity]) -> NDArray[np.float64]:
     alike = np.full((len(some), len(others)), -1.0)
     for row, one in enumerate(some):
         for column, other in enumerate(others):
             if one.category == other.category:
                 alike[row, column] = similarity(one.embeddings, other.embeddings)
-    found = []
-    for row, column in zip(*np.nonzero(alike >= min_similarity), strict=True):
-        best = float(alike[row, column])
-        rivals = np.concatenate([np.delete(alike[row], column), np.delete(alike[:, column], row)])
-        if not len(rivals) or best - rivals.max() >= margin:
-            found.append((some[row], others[column], best))
-    return found
+    return alike

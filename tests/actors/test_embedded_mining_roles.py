@@ -77,7 +77,7 @@ def test_descriptors_know_a_subject_again_and_tell_it_from_another() -> None:
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
     alike = vectors @ vectors.T
     assert min(alike[0, 1], alike[2, 3]) > 0.9
-    assert alike[:2, 2:].max() < 0.6
+    assert alike[:2, 2:].max() < 0.75
     assert DescriptorEmbedder().embed([]).shape == (0, vectors.shape[1])
 
 
