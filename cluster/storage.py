@@ -6,6 +6,7 @@ hold text. Nothing here opens a video.
 
 import glob
 import hashlib
+import json
 import os
 import re
 import stat
@@ -25,6 +26,9 @@ MEDIA_SUFFIXES = frozenset(
     ".ts .vob .webm .wmv .y4m .aac .flac .m4a .mka .mp3 .oga .ogg .opus .wav".split()
 )
 """What counts as a source inside a folder. Audio containers count: they end as a row with a reason, not unseen."""
+
+_MAX_SIDECAR_BYTES = 1 << 20
+_MAX_CATEGORY_LENGTH = 80
 
 LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
 
@@ -56,12 +60,42 @@ def path_of(uri: str) -> str:
 
 
 def stamp_of(path: str) -> str:
-    """Size and mtime: cheap to ask for, and different whenever the bytes may be. "" for a file that is not there."""
+    """Size and mtime, of the sidecar too: cheap to ask for, and different whenever the bytes may be. "" for a file that
+    is not there."""
+    stamp = _stamp(path)
+    beside = _stamp(sidecar_of(path)) if stamp else ""
+    return f"{stamp}+{beside}" if beside else stamp
+
+
+def _stamp(path: str) -> str:
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL, from a list
         return ""
     return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def sidecar_of(path: str) -> str:
+    """The JSON file that may lie beside a video: film.json beside film.mp4."""
+    return os.path.splitext(path)[0] + ".json"
+
+
+def category_of(path: str) -> str:
+    """What the video's sidecar calls its subjects: `{"category": "dog"}`; "" without one, or where it says nothing.
+
+    Raises BadInput(BAD_SIDECAR) for a sidecar that is no JSON object, or whose category is not a short text.
+    """
+    try:
+        with open(sidecar_of(path), "rb") as file:
+            found = json.loads(file.read(_MAX_SIDECAR_BYTES))
+    except (FileNotFoundError, IsADirectoryError):
+        return ""
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(Reason.BAD_SIDECAR, f"{os.path.basename(sidecar_of(path))}: {error}") from None
+    category = found.get("category", "") if isinstance(found, dict) else None
+    if not isinstance(category, str) or len(category) > _MAX_CATEGORY_LENGTH:
+        raise BadInput(Reason.BAD_SIDECAR, f'{os.path.basename(sidecar_of(path))} is not like {{"category": "dog"}}')
+    return " ".join(category.split())
 
 
 def content_hash(path: str) -> str:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from actors.profiles import Roles
-from cluster.storage import content_hash
+from cluster.storage import category_of, content_hash
 from schemas.config import Config
 from schemas.errors import BadInput
 from schemas.keys import clip_key
+from schemas.reasons import Reason
 from schemas.work import Outcome, Phase, Result, Unit
 from stages import curation
 from stages.curation import Measured
@@ -36,13 +37,15 @@ class CurateSource:
         try:
             seen = source["content_hash"] == payload["seen_hash"]
             source["generation"] = payload["seen_generation"] if seen else payload["wave"]
-            if source["content_hash"] == unit.payload.get("known_hash"):
-                return Result(Phase.CURATE, unit.key, rows={"sources": [{**unit.payload["known_row"], **source}]})
+            if source["content_hash"] == payload.get("known_hash"):
+                row = _named({**payload["known_row"], **source}, payload["path"])
+                return Result(Phase.CURATE, unit.key, rows={"sources": [row]})
             measured = curation.measure(unit.payload["path"], self._config, self._roles.quality.score)
         except BadInput as bad:
             return _rejected(unit, source, bad)
         clips = [self._clip(source, measured, number) for number in range(len(measured.shots))]
-        return Result(Phase.CURATE, unit.key, rows={"sources": [_probed(source, measured)], "clips": clips})
+        row = _named(_probed(source, measured), payload["path"])
+        return Result(Phase.CURATE, unit.key, rows={"sources": [row], "clips": clips})
 
     def _clip(self, source: dict[str, Any], measured: Measured, number: int) -> dict[str, Any]:
         content = source["content_hash"]
@@ -66,6 +69,19 @@ class CurateSource:
             "status": "rejected",  # until reconcile decides; nothing is mined before
             "decision": None,
         }
+
+
+def _named(row: dict[str, Any], path: str) -> dict[str, Any]:
+    """With what the sidecar says. One that cannot be read costs its name only, and the row says so, unless it has worse
+    to tell of the video itself."""
+    complaint = str(Reason.BAD_SIDECAR)
+    if row["reason"] == complaint:  # an earlier look
+        row = {**row, "reason": None, "message": None}
+    try:
+        return {**row, "category": category_of(path)}
+    except BadInput as bad:
+        told = {"reason": complaint, "message": bad.message} if row["reason"] is None else {}
+        return {**row, "category": "", **told}
 
 
 def _probed(source: dict[str, Any], measured: Measured) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pipeline.mine import pair_row
 from schemas.config import Config
 from schemas.video import Footage
 from schemas.work import Phase, Result, Unit
-from stages import masks, media, mining, pairing, recurrence
+from stages import masks, media, pairing, recurrence
 from stages.linking import Identity
 from stages.recurrence import Recurring
 
@@ -43,7 +43,11 @@ class LinkSource:
         shot_of = subject.frames
         wanted = sorted(shot_of)
         frames = media.read_frames(unit.payload["path"], wanted, [seconds[frame] for frame in wanted])
-        footage: Footage = mining.footage_of(frames, mining.Plan(wanted, list(range(len(wanted)))), None)
+        footage = Footage(
+            images=[frame.image for frame in frames],
+            indices=[frame.index for frame in frames],
+            seconds=[frame.seconds for frame in frames],
+        )
         rows = []
         for chosen in recurrence.pairs_of(subject, footage, self._config.mining):
             pair = pairing.pair_of(chosen, footage)

@@ -22,9 +22,11 @@ def _decisions_and_history(tables: Handles, location: Location) -> None:
 
 
 def _links(tables: Handles, location: Location) -> None:
-    """1 -> 2: settled units remember what they consumed; `subjects` exists (made empty by the caller)."""
-    if "settled" in tables:
-        _add_columns(tables["settled"], ("inputs",), "settled")
+    """1 -> 2: settled units remember what they consumed, sources their sidecar's category; `subjects` exists (made
+    empty by the caller)."""
+    for name, column in (("settled", "inputs"), ("sources", "category")):
+        if name in tables:
+            _add_columns(tables[name], (column,), name)
 
 
 STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history, _links)

@@ -90,19 +90,20 @@ class Planner:
         fingerprint = self._settings.fingerprints[Phase.MINE]
         sql = f"""
             select c.key, c.content_hash, c.source_uri, c.generation, c.start_frame, c.end_frame, c.start_seconds,
-                c.end_seconds, c.content_box, coalesce(s.fps, 0) as fps
+                c.end_seconds, c.content_box, coalesce(s.fps, 0) as fps, coalesce(s.category, '') as category
             from clips c left join sources s on s.uri = c.source_uri
             where c.status = 'ok' and c.fingerprint = '{self._settings.fingerprints[Phase.CURATE]}' and not exists (
                 select 1 from settled t
-                where t.phase = 'mine' and t.parent_key = c.key and t.fingerprint = '{fingerprint}')
+                where t.phase = 'mine' and t.parent_key = c.key and t.fingerprint = '{fingerprint}'
+                    and coalesce(t.inputs, '') = coalesce(s.category, ''))
             order by c.key
         """
         return self._pages(sql, self._mine_unit)
 
     def _mine_unit(self, row: dict[str, Any]) -> Unit:
         key = row.pop("key")
-        payload = {**row, "path": path_of(row["source_uri"]), "category": self._settings.config.mining.category}
-        return Unit(Phase.MINE, key, payload=payload)
+        payload = {**row, "path": path_of(row["source_uri"])}
+        return Unit(Phase.MINE, key, payload=payload, inputs=row["category"])
 
     def link(self) -> Iterator[list[Unit]]:
         """Contents with subjects in more than one accepted clip, when those are not the ones that were linked before;
@@ -141,14 +142,15 @@ class Planner:
         made = ", ".join(f"'{self._settings.fingerprints[phase]}'" for phase in (Phase.MINE, Phase.LINK))
         sql = f"""
             with wanted as (
-                select p.*, unnest(case when len(p.subjects) > 1
+                select p.*, array_to_string(list_transform(p.subjects, lambda each: each.category), ',') as inputs,
+                    unnest(case when len(p.subjects) > 1
                     then ['multi_generation', 'multi_manipulation']
                     else ['single_generation', 'single_manipulation'] end) as task
                 from pairs p where p.status = 'ok' and p.fingerprint in ({made})),
             tried as (
                 select parent_key, task, attempt from ({NEXT_ATTEMPT_SQL}) where fingerprint = '{fingerprint}')
             select w.key, w.task, w.clip_key, w.content_hash, c.source_uri, w.generation, w.frame_a, w.frame_b,
-                w.seconds_a, w.seconds_b, w.subjects, c.content_box, b.content_box as content_box_b,
+                w.seconds_a, w.seconds_b, w.subjects, w.inputs, c.content_box, b.content_box as content_box_b,
                 coalesce(a.attempt, 0) as attempt
             from wanted w
             left join clips c on c.key = w.clip_key
@@ -156,7 +158,7 @@ class Planner:
             left join tried a on a.parent_key = w.key and a.task = w.task
             where not exists (
                 select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
-                    and t.fingerprint = '{fingerprint}')
+                    and t.fingerprint = '{fingerprint}' and coalesce(t.inputs, w.inputs) = w.inputs)
             order by w.key, w.task
         """
         catalogue: dict[int, list[dict[str, Any]]] = {}
@@ -170,7 +172,7 @@ class Planner:
         return self._pages(sql, unit)
 
     def _synthesize_unit(self, row: dict[str, Any], catalogue: list[dict[str, Any]]) -> Unit:
-        key, task, attempt = row.pop("key"), row.pop("task"), row.pop("attempt")
+        key, task, attempt, inputs = (row.pop(name) for name in ("key", "task", "attempt", "inputs"))
         payload = {
             **row,
             "path": path_of(row["source_uri"]),
@@ -178,7 +180,7 @@ class Planner:
             "caption_fingerprint": self._settings.fingerprints[Phase.CAPTION],
             "verdict_fingerprint": self._settings.fingerprints["verdict"],
         }
-        return Unit(Phase.SYNTHESIZE, key, task, attempt, payload=payload)
+        return Unit(Phase.SYNTHESIZE, key, task, attempt, payload=payload, inputs=inputs)
 
     def _donors(self, generation: int) -> list[dict[str, Any]]:
         """One donor per clip of this wave and those before it, at a frame with as many known subjects as there are.

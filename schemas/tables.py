@@ -51,6 +51,7 @@ TABLES: dict[str, pa.Schema] = {
         ("uri", pa.string()),
         ("content_hash", pa.string()),
         ("stamp", pa.string()),  # size and mtime, or ETag: decides whether to look again
+        ("category", pa.string()),  # what the JSON file beside the video calls its subjects
         ("duplicate_of", pa.string()),  # key of the source that is kept
         ("generation", pa.int64()),  # the wave this content was first curated in: who came earlier
         ("wave", pa.int64()),  # the wave it was curated in last

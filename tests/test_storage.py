@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import content_hash, list_sources, path_of, stamp_of, uri_of
+from cluster.storage import category_of, content_hash, list_sources, path_of, stamp_of, uri_of
 from schemas.errors import BadInput, UserError
 from schemas.reasons import Reason
 
@@ -240,6 +240,29 @@ def test_the_stamp_changes_with_the_bytes_and_the_hash_only_with_them(tmp_path):
     assert content_hash(str(path)) != content
     path.write_bytes(b"one")
     assert content_hash(str(path)) == content
+
+
+def test_a_sidecar_names_the_category_and_changes_the_stamp(tmp_path):
+    video, sidecar = tmp_path / "film.mp4", tmp_path / "film.json"
+    video.write_bytes(b"one")
+    stamp = stamp_of(str(video))
+    assert category_of(str(video)) == ""
+    sidecar.write_text('{"category": " guide  dog ", "licence": "own"}')
+    assert category_of(str(video)) == "guide dog"
+    assert stamp_of(str(video)) != stamp
+    sidecar.write_text('{"licence": "own"}')
+    assert category_of(str(video)) == ""
+
+
+LONG = '{"category": "' + 200 * "x" + '"}'
+
+
+@pytest.mark.parametrize("text", ["", "dog", '["dog"]', '{"category": ["dog"]}', 100_000 * "[", LONG])
+def test_a_sidecar_that_makes_no_sense_says_so(tmp_path, text):
+    (tmp_path / "film.json").write_text(text)
+    with pytest.raises(BadInput, match=r"film\.json") as bad:
+        category_of(str(tmp_path / "film.mp4"))
+    assert bad.value.reason is Reason.BAD_SIDECAR
 
 
 # -- names

@@ -44,7 +44,10 @@ def mine(unit: Unit, fingerprint: str) -> Result:
     num_children = 3 if fingerprint == "old" else number % 4
     if number == 4 and fingerprint != "old":
         return Result(unit.phase, unit.key, unit.task, unit.attempt, Outcome.FAILED, None, "a bug", "mining")
-    pairs = [{"key": digest("pair", unit.key, child), "clip_key": unit.key, "clip_key_b": unit.key} for child in range(num_children)]
+    pairs = [
+        {"key": digest("pair", unit.key, child), "clip_key": unit.key, "clip_key_b": unit.key}
+        for child in range(num_children)
+    ]
     return Result(unit.phase, unit.key, unit.task, unit.attempt, rows={"pairs": pairs})
 
 

@@ -39,11 +39,13 @@ def in_key_order(*names: str) -> list[str]:
 
 class Disk:
     """Files by uri. Their text is "footage", or "footage|how it is stored": equal footage is a near-duplicate. A text
-    with "broken" is no video, with "cuts" has two shots, with "bug" makes the decoder fail, with "damaged" ends early."""
+    with "broken" is no video, with "cuts" has two shots, with "bug" makes the decoder fail, with "damaged" ends
+    early."""
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
         self.decoded: list[str] = []
+        self.categories: dict[str, str] = {}  # what sidecars say
         self._stamps: dict[str, int] = {}
 
     def write(self, uri: str, text: str) -> None:
@@ -143,7 +145,8 @@ class Build:
     def _mine(self, unit: Unit) -> Result:
         self.mined.append(unit.payload)
         copied = {name: unit.payload[name] for name in ("content_hash", "source_uri", "generation")}
-        spans = {"frame_a": 0, "frame_b": 1, "seconds_a": 0.0, "seconds_b": 0.1, "subjects": []}
+        spans = {"frame_a": 0, "frame_b": 1, "seconds_a": 0.0, "seconds_b": 0.1}
+        spans |= {"subjects": [{"category": unit.payload["category"]}]}
         clips = {"clip_key": unit.key, "clip_key_b": unit.key}
         rows = [{"key": digest("pair", unit.key, name)} | clips | copied | spans for name in self.found]
         seen = [
@@ -218,5 +221,6 @@ def build_over_made_up_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> B
     folder.mkdir(exist_ok=True)
     disk = Disk()
     monkeypatch.setattr(curate, "content_hash", disk.content_hash)
+    monkeypatch.setattr(curate, "category_of", lambda path: disk.categories.get(path, ""))
     monkeypatch.setattr(curate.curation, "measure", disk.measure)
     return Build(folder / "out", disk)

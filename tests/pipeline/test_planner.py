@@ -308,3 +308,17 @@ def test_donors_do_not_depend_on_the_order_of_stored_rows(build):
     build.run("synthesis.erosion=0.03")
     assert donors_of(build) == before
     assert len(before) == 16
+
+
+def test_another_name_for_its_subjects_mines_a_source_again_and_makes_its_samples_again_but_decodes_nothing(build):
+    build.write(a="film", b="other film")
+    build.run()
+    mined, made, decoded = len(build.mined), len(build.synthesized), list(build.disk.decoded)
+    build.disk.write("/a", "film")
+    build.disk.categories["/a"] = "dog"
+    build.run()
+    assert [payload["category"] for payload in build.mined[mined:]] == ["dog"]
+    assert build.disk.decoded == decoded
+    assert len(build.synthesized) == made + 2
+    build.run()
+    assert len(build.mined) == mined + 1
