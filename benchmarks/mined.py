@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,16 @@ import numpy as np
 
 from actors.profiles import Roles, load_profile
 from actors.vlm import RulesVlm
-from pipeline.mine import MineClip
+from pipeline.mine import MineClip, _uncropped, _with, pair_row
 from schemas.config import Config
 from schemas.errors import BadInput
 from schemas.questions import Answer, CropAnswer, Question, Unusable
 from schemas.subject import Track
 from schemas.video import Footage, Mask
 from schemas.work import Phase, Unit
-from stages import curation, masks, mining
+from stages import curation, linking, mining, pairing
+from stages.linking import Identity
+from stages.pairing import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,8 @@ def _unit(path: Path, fps: float, measured: curation.MeasuredShot) -> Unit:
     return Unit(Phase.MINE, f"{path.stem}-{shot.start_frame}", payload=payload)
 
 
-def step(**mining_settings: Any) -> MineClip:
-    config = Config()
-    settings = config.mining.model_copy(update=mining_settings)
-    return MineClip(Roles(load_profile("embedded")), config.model_copy(update={"mining": settings}))
+def step() -> MineClip:
+    return MineClip(Roles(load_profile("embedded")), Config())
 
 
 class _Everything(RulesVlm):
@@ -92,18 +93,39 @@ def placed(footage: Footage, tracks: list[Track], content_box: list[int]) -> lis
     ]
 
 
-def pairs(path: Path, **mining_settings: Any) -> list[dict[str, Any]]:
-    """The rows of `pairs` of every shot of a file; none for a shot that was rejected."""
-    rows: list[dict[str, Any]] = []
-    mine = step(**mining_settings)
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What mining made of one shot, up to the chosen pairs."""
+
+    footage: Footage
+    identities: list[Identity]
+    num_joined: int  # tracks that appearance joined to another one
+    chosen: list[Candidate]
+    rows: list[dict[str, Any]]  # of the table `pairs`
+
+
+def shots(path: Path) -> list[Shot]:
+    """Mines every shot of a file; one that is rejected for lack of subjects is left out."""
+    found = []
+    mine = step()
     for unit in units(path):
         try:
-            rows += mine(unit).rows.get("pairs", [])
+            found.append(_shot(mine, unit))
         except BadInput:
             continue
-    return rows
+    return found
 
 
-def subject_masks(row: dict[str, Any], side: str) -> list[Mask]:
-    """The masks of a pair's subjects in frame `side` ("a" or "b")."""
-    return [masks.decode(subject[f"mask_{side}"]) for subject in row["subjects"]]
+def _shot(mine: MineClip, unit: Unit) -> Shot:
+    """The steps of MineClip, with everything in between kept; the rows are its own."""
+    config = Config()
+    footage, tracks = mine.tracks(unit)
+    embeddings = mine._embed(footage, tracks)
+    identities = linking.link(tracks, embeddings, config.linking.min_similarity, config.linking.margin)
+    needed = max(2, ceil(config.mining.min_anchor_share * len(footage.anchors)))
+    lasting = [each for each in identities if len(each.masks) >= needed]
+    chosen = pairing.choose(footage, pairing.candidates(footage, lasting, config.mining), config.mining)
+    full = _uncropped(lasting, unit.payload["content_box"], footage.frame_px)
+    rows = [pair_row(unit, pairing.pair_of(_with(each, full), footage), unit.key, unit.key) for each in chosen]
+    joined = len(tracks) - len(identities)
+    return Shot(footage, lasting, joined, chosen, rows)
