@@ -16,7 +16,7 @@ from schemas.video import Image, Probe, Shot
 from stages import scoring
 from stages.media import Decoded, Reading, VideoSource, open_video
 from stages.scoring import Sample
-from stages.shots import LAG_FRAMES, SHOT_SHORT_SIDE_PX, CutFinder
+from stages.shots import LAG_FRAMES, SHOT_SHORT_SIDE_PX, Boundary, CutFinder
 
 QualityScores = Callable[[Sequence[Image]], list[dict[str, float]]]
 
@@ -109,14 +109,14 @@ class _Measuring:
         if self._shot.wants(tick.index):
             analysed = decoded.rgb(self._config.analysis_short_side_px)
             self._shot.add(scoring.sample_of(tick.index, analysed, *decoded.luma()))
-        for cut in self._finder.push(tick.index, small):
-            self._cut(cut)
+        for boundary in self._finder.push(tick.index, small):
+            self._cut(boundary)
         while self._waiting and self._waiting[0].index < tick.index - LAG_FRAMES:
             self._shot.count(self._waiting.popleft())
 
     def finish(self) -> None:
-        for cut in self._finder.finish():
-            self._cut(cut)
+        for boundary in self._finder.finish():
+            self._cut(boundary)
         if self._shot is not None and self._last is not None:
             for tick in self._waiting:
                 self._shot.count(tick)
@@ -126,16 +126,21 @@ class _Measuring:
     def _open(self, start: _Tick) -> _OpenShot:
         return _OpenShot(start, max_samples=2 * self._config.frames_per_clip)
 
-    def _cut(self, cut: int) -> None:
-        """Ends the open shot before frame `cut` and opens the next one with it."""
+    def _cut(self, boundary: Boundary) -> None:
+        """Ends the open shot and opens the next one; the frames between belong to neither."""
         assert self._shot is not None
-        while self._waiting[0].index < cut:
+        while self._waiting and self._waiting[0].index < boundary.end:
             self._shot.count(self._waiting.popleft())
-        following = self._open(self._waiting[0])
-        following.samples = [sample for sample in self._shot.samples if sample.index >= cut]
-        self._shot.samples = [sample for sample in self._shot.samples if sample.index < cut]
-        self._close(self._shot, cut, following.start.seconds)
-        self._shot = following
+        ended = self._waiting[0].seconds if self._waiting else 0.0
+        while self._waiting and self._waiting[0].index < boundary.start:
+            self._waiting.popleft()
+        later = [sample for sample in self._shot.samples if sample.index >= boundary.start]
+        self._shot.samples = [sample for sample in self._shot.samples if sample.index < boundary.end]
+        if self._shot.start.index < boundary.end:
+            self._close(self._shot, boundary.end, ended)
+        self._shot = self._open(self._waiting[0]) if self._waiting else None  # None: the video ends in a transition
+        if self._shot is not None:
+            self._shot.samples = later
 
     def _close(self, open_shot: _OpenShot, end_frame: int, end_seconds: float) -> None:
         start = open_shot.start

@@ -6,8 +6,8 @@ Bump VERSIONS by hand when a change alters what a stage gives for the same input
 """
 
 VERSIONS: dict[str, int] = {
-    "curate": 1,
-    "mine": 2,
+    "curate": 2,
+    "mine": 3,
     "link": 1,
     "synthesize": 1,
     "verify": 2,
@@ -15,8 +15,8 @@ VERSIONS: dict[str, int] = {
 }
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "curate": ("media", "shots", "scoring", "curation"),
-    "mine": ("media", "mining", "linking", "pairing", "motion", "segmentation", "instances", "descriptors"),
+    "curate": ("media", "shots", "gradual", "scoring", "curation"),
+    "mine": ("media", "mining", "linking", "pairing", "foreground", "instances", "confidence", "descriptors"),
     "link": ("media", "linking", "recurrence", "pairing"),
     "synthesize": ("media", "generation", "manipulation", "compositing", "inpainting", "samples"),
     "verify": ("verification", "descriptors"),

@@ -149,12 +149,14 @@ def test_damage_is_recorded_beside_what_was_readable(outcomes):
 
 
 @pytest.mark.footage
-def test_shots_cover_the_video_and_bars_are_found(outcomes):
+def test_shots_cover_the_video_but_for_transitions_and_bars_are_found(outcomes):
     for got in outcomes.values():
         if isinstance(got, Measured):
-            edges = [0] + [shot.shot.end_frame for shot in got.shots]
-            assert edges[:-1] == [shot.shot.start_frame for shot in got.shots]
-            assert edges[-1] == got.num_frames
+            ends = [0] + [shot.shot.end_frame for shot in got.shots]
+            starts = [shot.shot.start_frame for shot in got.shots] + [got.num_frames]
+            assert all(end <= start for end, start in zip(ends, starts, strict=True))  # transitions between them
+            gaps = sum(start - end for end, start in zip(ends, starts, strict=True))
+            assert gaps <= 0.15 * got.num_frames + 6
     boxes = {shot.content_box for shot in outcomes["odd/pillarbox_letterbox.mp4"].shots}
     assert np.abs(np.array([*boxes]) - (107, 60, 747, 420)).max() <= 2
 

@@ -18,14 +18,65 @@ def scene(seed: int, num_frames: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(wide[:, i : i + 112]) for i in range(num_frames)]
 
 
-def cuts_of(frames: list[np.ndarray]) -> list[int]:
+def boundaries_of(frames: list[np.ndarray]) -> list[tuple[int, int]]:
     finder = CutFinder(CurationConfig())
     found = []
     for index, frame in enumerate(frames):
-        cuts = finder.push(index, frame)
-        assert all(index - LAG_FRAMES <= cut + 1 for cut in cuts)
-        found += cuts
-    return found + finder.finish()
+        boundaries = finder.push(index, frame)
+        assert all(index - LAG_FRAMES <= each.end and each.start <= index for each in boundaries)
+        found += boundaries
+    return [(each.end, each.start) for each in found + finder.finish()]
+
+
+def cuts_of(frames: list[np.ndarray]) -> list[int]:
+    """Where hard cuts are; nothing else may be found."""
+    found = boundaries_of(frames)
+    assert all(end == start for end, start in found)
+    return [start for _, start in found]
+
+
+def calm(seed: int, num_frames: int) -> list[np.ndarray]:
+    """A scene of larger shapes that drifts by a pixel every four frames."""
+    wide = np.random.default_rng(seed).integers(0, 256, (4, 9, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    return [np.ascontiguousarray(wide[:, i // 4 : i // 4 + 112]) for i in range(num_frames)]
+
+
+def mixed(one: list[np.ndarray], other: list[np.ndarray], num_frames: int) -> list[np.ndarray]:
+    """A dissolve of the end of one scene into the beginning of another."""
+    shares = np.linspace(0, 1, num_frames + 2)[1:-1]
+    pairs = zip(shares, one[-num_frames:], other[:num_frames], strict=True)
+    between = [((1 - share) * a + share * b).astype(np.uint8) for share, a, b in pairs]
+    return one[:-num_frames] + between + other[num_frames:]
+
+
+@pytest.mark.parametrize("num_frames", [8, 12, 20])
+def test_the_frames_of_a_dissolve_belong_to_no_shot(num_frames):
+    ((end, start),) = boundaries_of(mixed(calm(1, 80), calm(2, 80), num_frames))
+    first, last = 80 - num_frames, 79
+    assert abs(end - first) <= 6
+    assert abs(start - (last + 1)) <= 6
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_fades_out_and_in_are_transitions(level):
+    flat = [np.full((64, 112, 3), level, np.uint8)] * 40
+    faded = mixed(calm(1, 60), flat, 16)
+    found = boundaries_of(faded[:-1] + mixed([*flat[:1]] * 20, calm(2, 60), 16))
+    assert all(end <= start for end, start in found)
+    assert any(abs(end - 44) <= 6 and abs(start - 60) <= 6 for end, start in found)
+    assert len(found) in {1, 2}
+
+
+def test_a_pan_is_no_transition():
+    wide = np.random.default_rng(3).integers(0, 256, (8, 90, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    assert boundaries_of([np.ascontiguousarray(wide[:, 6 * i : 6 * i + 112]) for i in range(90)]) == []
+
+
+def test_a_video_may_end_in_a_fade():
+    flat = [np.zeros((64, 112, 3), np.uint8)] * 16
+    ((end, start),) = boundaries_of(mixed(calm(1, 60), flat, 14))
+    assert abs(end - 46) <= 6
+    assert end < start <= 62
 
 
 def test_a_hard_cut_is_the_first_frame_of_the_new_shot():
@@ -77,9 +128,10 @@ def test_hard_cuts_of_real_edits(footage):
             for decoded in Reading(container):
                 found += finder.push(decoded.index, decoded.rgb(SHOT_SHORT_SIDE_PX, coarse=True))
         found += finder.finish()
+        cuts = [each.start for each in found if each.start == each.end]
         ignore = [(gradual["start"], gradual["end"]) for gradual in entry["transitions"]]
         ignore += [(cut, cut) for cut in entry["ambiguous"]]
-        totals += match_cuts(found, entry["cuts"], ignore)
+        totals += match_cuts(cuts, entry["cuts"], ignore)
         if "flash" in entry["name"]:
             assert found == []
     hits, false, missed = totals
