@@ -1,8 +1,8 @@
 """Who is who across frames and shots (OpenSubject, stage ii).
 
-Within a shot an unbroken track is the evidence: it stays one individual. Appearance joins what was interrupted, and
-finds who returns in another shot; it must be clear then, since a wrong pair teaches a model that one dog is another.
-Whoever has a look-alike nearby is left alone.
+Within a shot an unbroken track is the evidence: it stays one individual. Appearance joins what was interrupted, where
+place agrees, and finds who returns in another shot; it must be clear then, since a wrong pair teaches a model that one
+dog is another. Whoever has a look-alike nearby is left alone.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from schemas.subject import Embedding, Track
 from schemas.video import Mask
+from stages import masks
 
+_REACH = 0.75  # of a subject's side: how far away it may go on
+_MAX_GROWTH = 2.0  # of its area meanwhile
 _BEST_VIEWS = 3  # of two sets of views that are compared: poses differ, a few good matches are enough
 
 
@@ -41,10 +44,11 @@ def link(
 ) -> list[Identity]:
     """Joins tracks into identities; a track stays whole, and two tracks seen in the same frame are never the same.
 
-    The most similar tracks are joined first, if they are of one category and alike by `min_similarity`, unless there is
-    a look-alike: somebody seen beside one of the two, and so somebody else, who is as similar to the other but for
-    `margin`. Names are category and number, in order of appearance. `embeddings` holds, per track, a unit vector for
-    every mask of it.
+    The most similar tracks are joined first, if they are of one category, alike by `min_similarity`, and one goes on
+    about where the other stopped: a look-alike that stood still all the while may never have been found, so appearance
+    alone is not enough. Nor is both when a look-alike is seen: somebody beside one of the two, and so somebody else,
+    who is as similar to the other but for `margin`. Names are category and number, in order of appearance. `embeddings`
+    holds, per track, a unit vector for every mask of it.
     """
     some = [position for position, track in enumerate(tracks) if track.masks]
     alike = _similarities(tracks, embeddings, some)
@@ -55,7 +59,7 @@ def link(
         one, other = group_of[a], group_of[b]
         if one is other or any(together[x, y] for x in one for y in other):
             continue
-        if not _has_rival(one, other, -negative - margin, alike, together):
+        if _goes_on(tracks, one, other) and not _has_rival(one, other, -negative - margin, alike, together):
             one += other
             group_of.update(dict.fromkeys(other, one))
     return _named(tracks, embeddings, list({id(group): sorted(group) for group in group_of.values()}.values()))
@@ -71,6 +75,23 @@ def _similarities(tracks: Sequence[Track], embeddings: Sequence[dict[int, Embedd
         for a in some
         for b in some
     }
+
+
+def _goes_on(tracks: Sequence[Track], one: Sequence[int], other: Sequence[int]) -> bool:
+    """Are the two nearest masks of both groups in about the same place, and of about the same size?"""
+    seen, seen_of_other = (
+        {at: mask for each in group for at, mask in tracks[each].masks.items()} for group in (one, other)
+    )
+    _, first, last = min((abs(a - b), a, b) for a in seen for b in seen_of_other)
+    a, b = seen[first], seen_of_other[last]
+    sizes = sorted((float(masks.area_px(a)), float(masks.area_px(b))))
+    reach = _REACH * float(np.sqrt(sizes[1]))
+    return sizes[1] <= _MAX_GROWTH * sizes[0] and float(np.linalg.norm(_centre(a) - _centre(b))) <= reach
+
+
+def _centre(mask: Mask) -> NDArray[np.float64]:
+    rows, columns = np.nonzero(mask)
+    return np.array([rows.mean(), columns.mean()]) if len(rows) else np.zeros(2)
 
 
 def _has_rival(

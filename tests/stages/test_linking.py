@@ -20,12 +20,12 @@ def _track(position: int, x: int, category: str = "subject") -> Track:
     return Track(category, {position: _mask(x)}, {position: 0.8})
 
 
-def test_crossing_subjects_are_told_apart_by_appearance() -> None:
-    tracks = [_track(0, 10), _track(0, 70), _track(1, 12), _track(1, 72)]
+def test_appearance_decides_who_goes_on_where_two_stood_together() -> None:
+    tracks = [_track(0, 40), _track(0, 46), _track(1, 42), _track(1, 44)]
     looks = [{0: RED}, {0: BLUE}, {1: BLUE}, {1: RED}]
     found = {identity.name: identity for identity in linking.link(tracks, looks, 0.8, 0.03)}
-    assert np.array_equal(found["subject_1"].masks[1], _mask(72))
-    assert np.array_equal(found["subject_2"].masks[1], _mask(12))
+    assert np.array_equal(found["subject_1"].masks[1], _mask(44))
+    assert np.array_equal(found["subject_2"].masks[1], _mask(42))
 
 
 def _blend(share: float) -> np.ndarray:
@@ -82,10 +82,14 @@ def test_below_the_gate_or_of_another_category_is_somebody_else() -> None:
     assert [identity.name for identity in found] == ["dog_1", "cat_1"]
 
 
-def test_a_subject_that_was_away_is_recognised() -> None:
-    tracks = [_track(0, 10), _track(0, 70), _track(1, 70), _track(5, 40)]
+def test_an_interrupted_track_goes_on_where_it_stopped() -> None:
+    tracks = [_track(0, 10), _track(0, 70), _track(1, 70), _track(5, 14)]
     found = linking.link(tracks, [{0: RED}, {0: BLUE}, {1: BLUE}, {5: RED}], 0.8, 0.03)
     assert [sorted(identity.masks) for identity in found] == [[0, 5], [0, 1]]
+
+
+def test_who_appears_elsewhere_may_be_a_look_alike_that_stood_still() -> None:
+    assert len(linking.link([_track(0, 10), _track(5, 40)], [{0: RED}, {5: RED}], 0.8, 0.03)) == 2
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 8), st.booleans()), max_size=12))
