@@ -7,9 +7,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from actors import moving
+from actors.moving import Moving
 from schemas.subject import Box, Detection
 from schemas.video import Footage, Image
-from stages import masks, mining, motion, segmentation
+from stages import masks, mining, motion
 
 
 class Detector(Protocol):
@@ -18,12 +20,9 @@ class Detector(Protocol):
     def detect(self, footage: Footage, phrases: Sequence[str]) -> list[list[Detection]]: ...
 
 
-_SHORT_SIDE_PX = 240
 _SEED_SHORT_SIDE_PX = 480
-_MIN_AREA_SHARE = 0.003
 _MAX_DETECTIONS = 6
 _MAX_OVERLAP = 0.3
-_STILL_SHARE = 0.004  # less of the picture moving on its own than this, in the median anchor: a static clip
 _PEOPLE = {"person", "subject", "face"}
 
 
@@ -37,23 +36,10 @@ class MotionDetector:
     def detect(self, footage: Footage, phrases: Sequence[str]) -> list[list[Detection]]:
         if not phrases or not footage.anchors:
             return [[] for _ in footage.anchors]
-        moving = self._moving(footage, phrases[0])
-        areas = [sum(_extent(each.box) for each in found) for found in moving]
-        if float(np.median(areas)) > 0 or not _PEOPLE & {mining.fold(phrase) for phrase in phrases}:
-            return moving
+        seen = moving.of(footage)
+        if seen.individuals or not _PEOPLE & {mining.fold(phrase) for phrase in phrases}:
+            return [_boxes(footage, seen, anchor, phrases[0]) for anchor in footage.anchors]
         return [self._people(footage.images[anchor], phrases[0]) for anchor in footage.anchors]
-
-    def _moving(self, footage: Footage, phrase: str) -> list[list[Detection]]:
-        small = {anchor: motion.shrink(footage.images[anchor], _SHORT_SIDE_PX) for anchor in footage.anchors}
-        evidence = [motion_map(footage, anchor, _SHORT_SIDE_PX) for anchor in footage.anchors]
-        if float(np.median([(each > 0.5).mean() for each in evidence])) < _STILL_SHARE:
-            return [[] for _ in footage.anchors]
-        anywhere = [np.ones(each.shape, np.bool_) for each in evidence]
-        belief = segmentation.posterior(list(small.values()), evidence, anywhere)
-        return [
-            _boxes(probability, moved, phrase, footage.images[anchor].shape[:2])
-            for probability, moved, anchor in zip(belief, evidence, footage.anchors, strict=True)
-        ]
 
     def _people(self, image: Image, phrase: str) -> list[Detection]:
         small = motion.shrink(image, _SEED_SHORT_SIDE_PX)
@@ -70,13 +56,6 @@ class MotionDetector:
         return suppress(scaled)
 
 
-def motion_map(footage: Footage, position: int, short_side_px: int) -> motion.Map:
-    """Evidence of own motion at one frame of the footage, from its temporal context, at a reduced size."""
-    groups = mining.context(footage, position)
-    others = [[motion.shrink(footage.images[each], short_side_px) for each in group] for group in groups]
-    return motion.saliency(motion.shrink(footage.images[position], short_side_px), others)
-
-
 def suppress(detections: Sequence[Detection]) -> list[Detection]:
     """The best detections, none overlapping a better one much."""
     kept: list[Detection] = []
@@ -86,18 +65,16 @@ def suppress(detections: Sequence[Detection]) -> list[Detection]:
     return kept[:_MAX_DETECTIONS]
 
 
-def _boxes(belief: motion.Map, moved: motion.Map, phrase: str, size: tuple[int, int]) -> list[Detection]:
-    mask = segmentation.clean(np.asarray(belief > 0.5))
+def _boxes(footage: Footage, seen: Moving, anchor: int, phrase: str) -> list[Detection]:
+    """Around every individual, overlapping or not: people cross."""
+    number = seen.keys_at.get(anchor)
+    here = [each.masks[number] for each in seen.individuals if number is not None and number in each.masks]
     found = []
-    for part in masks.components(mask, int(_MIN_AREA_SHARE * mask.size)):
-        box = masks.box_of(part)
-        assert box is not None
-        score = float(belief[part].mean() * moved[part].mean()) * (1 - masks.border_share(part))
-        if score > 0.15:
-            scale = size[0] / mask.shape[0], size[1] / mask.shape[1]
-            full = box[0] * scale[1], box[1] * scale[0], box[2] * scale[1], box[3] * scale[0]
-            found.append(Detection(full, phrase, min(score, 1.0)))
-    return suppress(found)
+    for mask in here[:_MAX_DETECTIONS]:
+        box = masks.box_of(mask)
+        if box is not None:
+            found.append(Detection(_times(box, footage.images[anchor].shape[1] / mask.shape[1]), phrase, 1.0))
+    return found
 
 
 def _haar() -> cv2.CascadeClassifier:
@@ -113,7 +90,3 @@ def _torso(face: Sequence[float], shape: tuple[int, ...]) -> Box:
 
 def _times(box: Box, scale: float) -> Box:
     return box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale
-
-
-def _extent(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])

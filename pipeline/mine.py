@@ -22,7 +22,7 @@ from schemas.keys import digest, pair_key, seed_of
 from schemas.questions import CategoriesAnswer, CropAnswer, Question, Unusable
 from schemas.reasons import Reason
 from schemas.subject import Embedding, Pair, Track
-from schemas.video import Footage, Image, Mask
+from schemas.video import Footage, Frame, Image, Mask
 from schemas.work import Outcome, Phase, Result, Unit
 from stages import linking, masks, media, mining, pairing, recurrence
 from stages.linking import Identity
@@ -106,8 +106,15 @@ class MineClip:
         start, end = clip["start_frame"], clip["end_frame"]
         plan = mining.plan_frames(start, end, clip["fps"], self._config.anchors_per_clip)
         seconds = mining.times(plan, start, clip["start_seconds"], end, clip["end_seconds"])
-        frames = media.read_frames(clip["path"], plan.indices, seconds)
-        return mining.footage_of(frames, plan, clip["content_box"])
+        anchors = {plan.indices[position] for position in plan.anchors}
+
+        def both(index: int, frame: media.Decoded) -> tuple[Frame, Frame | None]:
+            reduced = Frame(index, frame.seconds, frame.rgb(mining.PASSAGE_SHORT_SIDE_PX))
+            return reduced, Frame(index, frame.seconds, frame.rgb()) if index in anchors else None
+
+        pictures = media.read_pictures(clip["path"], plan.indices, seconds, both)
+        full = [frame for _, frame in pictures if frame is not None]
+        return mining.footage_of(full, [frame for frame, _ in pictures], clip["content_box"])
 
     def _categories(self, unit: Unit, footage: Footage) -> list[str]:
         """What is in at least `min_anchor_share` of the anchors."""

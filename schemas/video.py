@@ -51,11 +51,22 @@ class Shot:
 
 
 @dataclass(slots=True)
-class Footage:
-    """Some frames of one clip, in time order, that fit in memory together.
+class Passage:
+    """A run of frames of one clip in time order, as dense as memory allows, at a reduced size: what flow and tracking
+    work on. All pictures have one size.
+    """
 
-    `anchors` are the positions in `images` at which boxes and masks are wanted (K of them); the frames between are
-    temporal context for flow and tracking.
+    images: list[Image] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Footage:
+    """The frames of one clip that are looked at, in time order, full size; and the passage they were taken from.
+
+    `anchors` are the positions in `images` at which boxes and masks are wanted. Every anchor is also in the passage, with
+    the same index; a passage may be empty where only still pictures are known.
     """
 
     images: list[Image]
@@ -63,3 +74,4 @@ class Footage:
     seconds: list[float]
     anchors: list[int] = field(default_factory=list)
     frame_px: tuple[int, int] = (0, 0)  # height and width of the whole frame, letterbox bars included
+    passage: Passage = field(default_factory=Passage)

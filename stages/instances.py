@@ -1,135 +1,118 @@
-"""One mask per individual: connected parts to boxes; where two subjects touch, cut in two by colour and motion."""
+"""One mask per individual and frame: connected parts of what moves, followed along the flow through a passage."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.subject import Box
-from schemas.video import Image, Mask
-from stages import masks, segmentation
-from stages.motion import Flow
+from schemas.video import Mask
+from stages import masks, motion, segmentation
+from stages.foreground import Foreground
 
-_MIN_PROTOTYPE_SHARE = 0.015  # of the frame, for a subject's colours to be learned from
-_MIN_DISTANCE = 0.6  # Hellinger, between the colours of two subjects that can be told apart
-_MAX_BORDER_SHARE = 0.15  # of such a subject: what hangs on the frame's border is often background
-_MIN_PART_SHARE = 0.15  # of a part, for each of the two it is cut into
-_MIN_CORES_SHARE = 0.65  # of a part in the two cores: windows and body of a car lie in each other, two subjects do not
-_MAX_CONTACT_SHARE = 0.5  # of the smaller one's outline
-_MIN_DIFFERENCE_SHARE = 0.004  # of the short side, between the motions of two subjects: a shirt moves with its trousers
-_SMOOTHING_SHARE = 0.02  # of the frame's short side
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """Two subjects of one frame whose colours differ: log likelihood ratio, first to second, per colour code."""
-
-    ratio: NDArray[np.float32]
-    distance: float
+_MIN_AREA_SHARE = 0.0025  # of the frame
+_MAX_HOLE_SHARE = 0.15  # of a part: a car's windows are the car, the ground between two legs of a horse is not
+_JOINING_SHARE = 0.3  # of a part, or of what is expected of an individual, that both share
+_SHARED_SHARE = 0.5  # of each of two individuals in one part, for it to be cut in two
+_MAX_GAP_SHARE = 0.04  # of the frame's width, between parts of one behind a pole
+_MAX_DRIFT_SHARE = 0.3  # of how both move against the background: parts of one move alike
+_MIN_LIFE_SHARE = 0.15  # of the keys
+_MIN_LIFE_KEYS = 3
 
 
-def parts_in_boxes(mask: Mask, boxes: Sequence[Box], min_area_px: int) -> dict[int, Mask]:
-    """The parts of a mask per box (by position in `boxes`): each connected part goes to the box it lies in most.
+@dataclass(slots=True)
+class Instance:
+    """One individual; masks by number of the key, at the passage's size. Masks of different ones never overlap."""
 
-    Parts that lie mostly outside every box belong to none.
+    masks: dict[int, Mask] = field(default_factory=dict)
+
+
+def follow(found: Foreground) -> list[Instance]:
+    """The individuals that move in a passage and last, the largest first.
+
+    A part goes to the individual whose mask, carried along by the flow, covers it; parts of one that a pole cuts in two
+    stay together, and a part that two share is divided between them, each pixel to the nearer one. One that is not seen
+    for a key is lost.
     """
-    found: dict[int, Mask] = {}
-    for part in masks.components(mask, min_area_px):
-        shares = [_share_inside(part, box) for box in boxes]
-        if shares and max(shares) > 0.5:
-            best = int(np.argmax(shares))
-            found[best] = found[best] | part if best in found else part
-    return found
+    individuals: list[Instance] = []
+    for number, belief in enumerate(found.belief):
+        parts = _parts(found, number, belief)
+        expected = {
+            order: np.asarray(motion.warp(each.masks[number - 1].astype(np.float32), found.backward[number - 1]) > 0.5)
+            for order, each in enumerate(individuals)
+            if number - 1 in each.masks
+        }
+        for part in parts:
+            for order, own in _owners(part, expected):
+                if order is None:
+                    individuals.append(Instance({number: own}))
+                else:
+                    before = individuals[order].masks.get(number)
+                    individuals[order].masks[number] = own if before is None else before | own
+    individuals = _rejoined(individuals, found)
+    for number in range(len(found.keys)):
+        here = [each for each in individuals if number in each.masks]
+        for each, mask in zip(here, masks.separate([each.masks[number] for each in here]), strict=True):
+            each.masks[number] = mask
+    needed = max(_MIN_LIFE_KEYS, _MIN_LIFE_SHARE * len(found.keys))
+    lasting = [each for each in individuals if len(each.masks) >= min(needed, len(found.keys))]
+    return sorted(lasting, key=lambda each: -sum(masks.area_px(mask) for mask in each.masks.values()))
 
 
-def _share_inside(part: Mask, box: Box) -> float:
-    inside = masks.mask_of(box, *part.shape) & part
-    return masks.area_px(inside) / max(masks.area_px(part), 1)
+def _parts(found: Foreground, number: int, belief: motion.Map) -> list[Mask]:
+    mask = np.asarray(segmentation.smooth(found.images[number], belief, radius_px=3) > 0.5)
+    parts = masks.components(segmentation.clean(mask), max(int(_MIN_AREA_SHARE * mask.size), 1))
+    return [masks.fill_holes(part, int(_MAX_HOLE_SHARE * masks.area_px(part))) for part in parts]
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """One frame: its picture, the mask of all its subjects, its boxes, and its flow (of any size) to a frame nearby."""
+def _owners(part: Mask, expected: dict[int, Mask]) -> list[tuple[int | None, Mask]]:
+    """Who a part belongs to (None: a newcomer), with what of it; several when it is divided."""
+    area = masks.area_px(part)
+    shared = {order: masks.area_px(part & mask) for order, mask in expected.items()}
+    claims = {
+        order: overlap
+        for order, overlap in shared.items()
+        if overlap > _JOINING_SHARE * min(area, masks.area_px(expected[order]))
+    }
+    if not claims:
+        return [(None, part)]
+    firm = [order for order in claims if shared[order] > _SHARED_SHARE * masks.area_px(expected[order])]
+    if len(firm) < 2:
+        return [(max(claims, key=lambda order: (claims[order], -order)), part)]
+    nearest = np.argmin([_distance(expected[order]) for order in firm], axis=0)
+    return [(order, part & (nearest == place)) for place, order in enumerate(firm) if (part & (nearest == place)).any()]
 
-    image: Image
-    mask: Mask
-    boxes: Sequence[Box]
-    flow: Flow | None
 
-
-def strongest_contrast(sights: Sequence[Sight]) -> Contrast | None:
-    """The two boxes of one frame whose subjects move apart and differ most in colour, over all frames.
-
-    Pixels that two boxes share teach nothing. None when no two differ enough.
-    """
-    found = [contrast for sight in sights for contrast in _contrasts(sight)]
-    return max(found, key=lambda each: each.distance, default=None)
-
-
-def _contrasts(sight: Sight) -> list[Contrast]:
-    inside = [masks.mask_of(box, *sight.mask.shape) for box in sight.boxes]
-    own = [sight.mask & each & ~_any(other for other in inside if other is not each) for each in inside]
-    least = _MIN_PROTOTYPE_SHARE * sight.mask.size
-    contrasts = []
-    for first, second in combinations([each for each in own if _is_prototype(each, least)], 2):
-        if not _move_apart(sight.flow, first, second):
+def _rejoined(individuals: list[Instance], found: Foreground) -> list[Instance]:
+    """The individuals, with those joined that go side by side, a narrow gap between them, as one body would."""
+    joined: list[Instance] = []
+    for each in sorted(individuals, key=lambda one: (min(one.masks), -len(one.masks))):
+        whole = next((other for other in joined if _is_one(each, other, found)), None)
+        if whole is None:
+            joined.append(each)
             continue
-        one, other = (segmentation.colour_shares(sight.image, each) for each in (first, second))
-        distance = float(np.sqrt(max(1 - np.sqrt(one * other).sum(), 0)))
-        if distance >= _MIN_DISTANCE:
-            contrasts.append(Contrast(np.log((one + 1e-4) / (other + 1e-4)).astype(np.float32), distance))
-    return contrasts
+        for number, mask in each.masks.items():
+            whole.masks[number] = whole.masks[number] | mask if number in whole.masks else mask
+    return joined
 
 
-def _is_prototype(mask: Mask, min_area_px: float) -> bool:
-    return masks.area_px(mask) >= min_area_px and masks.border_share(mask) <= _MAX_BORDER_SHARE
-
-
-def _contact_share(one: Mask, other: Mask) -> float:
-    """How much of the smaller mask's outline lies at the larger one."""
-    small, large = (one, other) if masks.area_px(one) <= masks.area_px(other) else (other, one)
-    outline = small & ~masks.erode(small, 1.0)
-    return masks.area_px(outline & masks.dilate(large, 2.5)) / max(masks.area_px(outline), 1)
-
-
-def _move_apart(flow: Flow | None, one: Mask, other: Mask) -> bool:
-    if flow is None:
+def _is_one(one: Instance, other: Instance, found: Foreground) -> bool:
+    """Judged where both are seen; False when that is in fewer than three keys."""
+    common = sorted((one.masks.keys() & other.masks.keys()) - {len(found.keys) - 1})
+    if len(common) < _MIN_LIFE_KEYS:
         return False
-    small = [masks.resize(each, *flow.shape[:2]) for each in (one, other)]
-    if not all(each.any() for each in small):
+    gaps = [float(_distance(one.masks[number])[other.masks[number]].min()) for number in common]
+    if np.median(gaps) > _MAX_GAP_SHARE * found.images[0].shape[1]:
         return False
-    first, second = (np.median(flow[each], axis=0) for each in small)
-    return bool(np.linalg.norm(first - second) >= _MIN_DIFFERENCE_SHARE * min(flow.shape[:2]))
+    drifts, motions = [], []
+    for number in common:
+        flow, still = found.forward[number], found.belief[number] < 0.5
+        ground = np.median(flow[still], axis=0) if still.any() else np.zeros(2)
+        first, second = (np.median(flow[each.masks[number]], axis=0) - ground for each in (one, other))
+        drifts.append(float(np.linalg.norm(first - second)))
+        motions.append(float(max(np.linalg.norm(first), np.linalg.norm(second))))
+    return bool(np.median(drifts) <= _MAX_DRIFT_SHARE * np.median(motions))
 
 
-def _any(several: Iterable[Mask]) -> Mask | np.bool_:
-    combined: Mask | np.bool_ = np.False_
-    for each in several:
-        combined = combined | each
-    return combined
-
-
-def split(sight: Sight, part: Mask, contrast: Contrast) -> list[Mask]:
-    """The part cut into the two subjects of `contrast` where both have a good share of it and move apart; or itself.
-
-    The largest region of each colour is a subject's core; what is left joins the core it touches most, so that a leg
-    goes with its own body though its colour is the neighbour's.
-    """
-    radius_px = max(round(_SMOOTHING_SHARE * min(part.shape)), 2)
-    evidence = segmentation.smooth(sight.image, contrast.ratio[segmentation.colour_codes(sight.image)], radius_px)
-    cores = [masks.components(segmentation.clean(part & side)) for side in (evidence > 0, evidence <= 0)]
-    if not all(cores) or min(masks.area_px(core[0]) for core in cores) < _MIN_PART_SHARE * masks.area_px(part):
-        return [part]
-    one, other = cores[0][0], cores[1][0]
-    covered = masks.area_px(one | other) >= _MIN_CORES_SHARE * masks.area_px(part)
-    if not (covered and _contact_share(one, other) <= _MAX_CONTACT_SHARE and _move_apart(sight.flow, one, other)):
-        return [part]
-    for rest in masks.components(part & ~one & ~other):
-        near = masks.dilate(rest, 2.0)
-        if masks.area_px(near & one) >= masks.area_px(near & other):
-            one = one | rest
-        else:
-            other = other | rest
-    return [one, other]
+def _distance(mask: Mask) -> NDArray[np.float32]:
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3), dtype=np.float32)

@@ -7,16 +7,14 @@ thread decodes, so that the same file gives the same frames on any machine, up t
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -24,6 +22,7 @@ from schemas.config import CurationConfig
 from schemas.errors import BadInput
 from schemas.reasons import Reason
 from schemas.video import Frame, Image, Probe
+from stages.upright import Geometry, geometry_of
 
 av.logging.set_level(av.logging.FATAL)  # what matters arrives as an exception; the rest would flood stderr
 
@@ -32,6 +31,9 @@ VideoSource = str | Path | BinaryIO
 
 Luma = NDArray[np.uint8]
 """uint8 brightness, of a picture or of a row."""
+
+Taken = TypeVar("Taken")
+"""What is kept of a frame that was looked for."""
 
 MAX_FRAME_PX = CurationConfig().max_frame_px
 
@@ -52,32 +54,7 @@ _FULL_OF_LIMITED = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).
 _EXACT_FLAGS = (
     Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
-_MIN_ASPECT_ERROR = 0.01
 _NEAR_FRAMES = 48  # decoding on is cheaper than seeking when the next frame wanted is this close
-
-
-@dataclass(frozen=True, slots=True)
-class _Geometry:
-    """How a stored picture becomes upright with square pixels: resize, transpose, then mirror."""
-
-    width: int  # upright
-    height: int
-    transpose: bool
-    flip_x: bool
-    flip_y: bool
-
-    def stored_size(self, short_side_px: int | None) -> tuple[int, int]:
-        """Width and height before rotation; never larger than the upright picture."""
-        width, height = (self.height, self.width) if self.transpose else (self.width, self.height)
-        if short_side_px is None or short_side_px >= min(width, height):
-            return width, height
-        scale = short_side_px / min(width, height)
-        return max(1, round(width * scale)), max(1, round(height * scale))
-
-    def upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self.transpose:
-            picture = picture.swapaxes(0, 1)
-        return picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
 
 class Decoded:
@@ -90,7 +67,7 @@ class Decoded:
         index: int,
         seconds: float,
         frame: av.VideoFrame,
-        geometry: _Geometry,
+        geometry: Geometry,
         scaler_of: "dict[int | None, VideoReformatter]",
     ) -> None:
         self.index, self.seconds = index, seconds
@@ -217,7 +194,7 @@ class Reading:
     def __init__(self, container: av.container.InputContainer) -> None:
         self._container = container
         self._stream = _video_stream(container)
-        self._geometry: _Geometry | None = None
+        self._geometry: Geometry | None = None
         self._scaler_of: dict[int | None, VideoReformatter] = {}
         self._first_frame: av.VideoFrame | None = None
         self.num_frames = 0
@@ -242,7 +219,7 @@ class Reading:
 
     def _decoded(self, frame: av.VideoFrame, index: int) -> Decoded:
         if self._geometry is None:
-            self._geometry = _geometry_of(frame, self._stream.sample_aspect_ratio)
+            self._geometry = geometry_of(frame, self._stream.sample_aspect_ratio)
             self._first_frame = frame
         if frame.pts is None:  # raw streams: nothing but the order is known
             seconds = float(index / (self._stream.average_rate or Fraction(25)))
@@ -313,28 +290,37 @@ def read_frames(source: VideoSource, indices: Sequence[int], seconds: Sequence[f
     `seconds` are the times `decode` gave them. Each group of close frames costs one seek; where a container cannot
     seek exactly, the file is decoded from its start. Raises BadInput(DECODE_ERROR) when a frame cannot be found.
     """
+    return read_pictures(source, indices, seconds, lambda index, frame: Frame(index, frame.seconds, frame.rgb()))
+
+
+def read_pictures(
+    source: VideoSource, indices: Sequence[int], seconds: Sequence[float], take: Callable[[int, Decoded], Taken]
+) -> list[Taken]:
+    """What `take` makes of each frame (its source index, the frame), as `read_frames` finds them, from one pass."""
     wanted = dict(sorted(zip(indices, seconds, strict=True)))
     with open_video(source) as container:
-        found = _read_by_seeking(Reading(container), wanted)
+        found = _read_by_seeking(Reading(container), wanted, take)
     if len(found) < len(wanted):
         with open_video(source) as container:
-            found = _take(iter(Reading(container)), set(wanted), lambda decoded: decoded.index)
+            found = _take(iter(Reading(container)), set(wanted), lambda decoded: decoded.index, take)
     missing = wanted.keys() - found.keys()
     if missing:
         raise BadInput(Reason.DECODE_ERROR, f"frame {min(missing)} cannot be read again")
     return [found[index] for index in indices]
 
 
-def _read_by_seeking(reading: Reading, wanted: dict[int, float]) -> dict[int, Frame]:
+def _read_by_seeking(
+    reading: Reading, wanted: dict[int, float], take: Callable[[int, Decoded], Taken]
+) -> dict[int, Taken]:
     """Whatever of `wanted` is found by its time; stops at the first group that is not."""
-    found: dict[int, Frame] = {}
+    found: dict[int, Taken] = {}
     for group in _groups(list(wanted)):
         index_at = {wanted[index]: index for index in group}
         if len(index_at) < len(group):  # times that repeat name no frame
             return found
         try:
             frames = reading.from_seconds(wanted[group[0]])
-            part = _take(frames, set(group), partial(_index_by_seconds, index_at))
+            part = _take(frames, set(group), partial(_index_by_seconds, index_at), take)
         except av.FFmpegError:
             return found
         if len(part) < len(group):
@@ -357,39 +343,23 @@ def _index_by_seconds(index_at: dict[float, int], decoded: Decoded) -> int:
     return index_at.get(decoded.seconds, -1)
 
 
-def _take(frames: Iterator[Decoded], wanted: set[int], index_of: Callable[[Decoded], int]) -> dict[int, Frame]:
-    found: dict[int, Frame] = {}
+def _take(
+    frames: Iterator[Decoded],
+    wanted: set[int],
+    index_of: Callable[[Decoded], int],
+    take: Callable[[int, Decoded], Taken],
+) -> dict[int, Taken]:
+    found: dict[int, Taken] = {}
     try:
         for decoded in frames:
             index = index_of(decoded)
             if index in wanted:
-                found[index] = Frame(index, decoded.seconds, decoded.rgb())
+                found[index] = take(index, decoded)
                 if len(found) == len(wanted):
                     break
     except BadInput:  # damage behind the frames wanted does not matter; before them, they are missing
         return found
     return found
-
-
-def _geometry_of(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> _Geometry:
-    """Square pixels by enlarging the side that is stored too short; orientation from the display matrix.
-
-    The matrix maps a stored point (x, y) to (a x + c y, b x + d y): FFmpeg's libavutil/display.h.
-    """
-    width, height = frame.width, frame.height
-    if pixel_aspect and abs(pixel_aspect - 1) < _MIN_ASPECT_ERROR:  # 1281:1280 comes of rounding: leave the pixels be
-        pixel_aspect = None
-    if pixel_aspect and pixel_aspect > 1:
-        width = round(width * pixel_aspect)
-    elif pixel_aspect and pixel_aspect > 0:
-        height = round(height / pixel_aspect)
-    a, b, c, d = 1, 0, 0, 1
-    if SideDataType.DISPLAYMATRIX in [data.type for data in frame.side_data]:
-        matrix: Any = np.frombuffer(bytes(frame.side_data[SideDataType.DISPLAYMATRIX]), np.int32)
-        a, b, c, d = (int(matrix[k]) for k in (0, 1, 3, 4))
-    if abs(c) > abs(a):
-        return _Geometry(height, width, True, flip_x=c < 0, flip_y=b < 0)
-    return _Geometry(width, height, False, flip_x=a < 0, flip_y=d < 0)
 
 
 def _words(error: Exception) -> str:

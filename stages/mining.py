@@ -9,10 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from schemas.subject import Track
-from schemas.video import Footage, Frame, Mask
+from schemas.video import Footage, Frame, Image, Mask, Passage
 
-_NEAR_SECONDS = 0.12  # to the nearest frame of temporal context: enough for a walking subject to move a few pixels
-_FAR_SECONDS = 0.35
+PASSAGE_SHORT_SIDE_PX = 240  # flow is as good there as at full size, at a fraction of the time
+_MAX_FRAMES = 120  # of a passage: 37 MB at 16:9
+_MAX_STEP_SECONDS = 0.2  # flow does not bridge more
 
 _TICKS = 100_000  # finer than the time base of any common container at common rates
 
@@ -40,27 +41,26 @@ _SYNONYMS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Source frame numbers in time order, and the positions among them at which masks are wanted."""
+    """Source frame numbers of the passage in time order, and the positions among them that are the anchors."""
 
     indices: list[int]
     anchors: list[int]
 
 
 def plan_frames(start_frame: int, end_frame: int, fps: float, num_anchors: int) -> Plan:
-    """Anchors spread evenly over [start_frame, end_frame), each with two frames of context before and after.
+    """Every frame of [start_frame, end_frame) if there are at most 120, else every second, third, ...
 
-    At most five frames per anchor, however long the shot. Short shots get fewer, never the same one twice.
+    Steps are at most 0.2 s: of a shot too long for that its middle is taken. Anchors are spread evenly; they keep off
+    both ends, where flow has only one neighbour. Short shots get fewer, never the same one twice.
     """
     num_frames = end_frame - start_frame
     rate = fps if fps > 0 else 25.0
-    near = max(1, round(_NEAR_SECONDS * rate))
-    far = max(near + 1, round(_FAR_SECONDS * rate))
-    margin = min(far, max(num_frames // 8, 1)) if num_frames > 2 else 0
-    first, last = start_frame + margin, end_frame - 1 - margin
-    chosen = sorted({round(frame) for frame in np.linspace(first, max(last, first), num_anchors)})
-    wanted = {frame + step for frame in chosen for step in (-far, -near, 0, near, far)}
-    indices = sorted(frame for frame in wanted if start_frame <= frame < end_frame)
-    return Plan(indices, [indices.index(frame) for frame in chosen])
+    step = min(math.ceil(num_frames / _MAX_FRAMES), max(1, round(_MAX_STEP_SECONDS * rate)))
+    first = start_frame + max(0, (num_frames - step * _MAX_FRAMES) // 2)
+    indices = list(range(first, end_frame, step))[:_MAX_FRAMES]
+    margin = min(2, (len(indices) - 1) // 2)
+    spread = np.linspace(margin, len(indices) - 1 - margin, num_anchors)
+    return Plan(indices, sorted({round(position) for position in spread}))
 
 
 def times(plan: Plan, start_frame: int, start_seconds: float, end_frame: int, end_seconds: float) -> list[float]:
@@ -70,34 +70,38 @@ def times(plan: Plan, start_frame: int, start_seconds: float, end_frame: int, en
     return [float(start + span * (frame - start_frame) / (end_frame - start_frame)) for frame in plan.indices]
 
 
-def context(footage: Footage, position: int) -> list[list[int]]:
-    """Positions of frames near an anchor, in groups of one before and one after at about the same distance (or one).
+def footage_of(full: Sequence[Frame], reduced: Sequence[Frame], content_box: Sequence[int] | None) -> Footage:
+    """The anchors (full size) and the passage (reduced), cropped to the picture inside letterbox bars.
 
-    At most two groups, near and far; frames more than twice the planned distance away are no context.
+    Frame numbers and seconds stay the source's. Raises ValueError when there is no anchor.
     """
-    here = footage.seconds[position]
-    reach = 2 * _FAR_SECONDS
-    before = [each for each in range(position - 1, -1, -1) if here - footage.seconds[each] <= reach][:2]
-    after = [each for each in range(position + 1, len(footage.images)) if footage.seconds[each] - here <= reach][:2]
-    groups = [[*before[rank : rank + 1], *after[rank : rank + 1]] for rank in range(2)]
-    return [group for group in groups if group]
-
-
-def footage_of(frames: Sequence[Frame], plan: Plan, content_box: Sequence[int] | None) -> Footage:
-    """The frames that were read, cropped to the picture inside letterbox bars.
-
-    Anchors that could not be read are left out. Frame numbers and seconds stay the source's.
-    """
-    kept = sorted({frame.index: frame for frame in frames}.values(), key=lambda frame: frame.index)
-    x0, y0, x1, y1 = content_box if content_box is not None else (0, 0, None, None)
-    wanted = {plan.indices[anchor] for anchor in plan.anchors}
+    if not full:
+        raise ValueError("footage needs an anchor")
+    frame_px = full[0].image.shape[0], full[0].image.shape[1]
+    known = {frame.index for frame in reduced}
+    anchors = sorted((frame for frame in full if frame.index in known), key=lambda frame: frame.index)
     return Footage(
-        images=[np.ascontiguousarray(frame.image[y0:y1, x0:x1]) for frame in kept],
-        indices=[frame.index for frame in kept],
-        seconds=[frame.seconds for frame in kept],
-        anchors=[position for position, frame in enumerate(kept) if frame.index in wanted],
-        frame_px=(kept[0].image.shape[0], kept[0].image.shape[1]),
+        images=[_inside(frame.image, content_box, frame_px) for frame in anchors],
+        indices=[frame.index for frame in anchors],
+        seconds=[frame.seconds for frame in anchors],
+        anchors=list(range(len(anchors))),
+        frame_px=frame_px,
+        passage=Passage(
+            [_inside(frame.image, content_box, frame_px) for frame in reduced],
+            [frame.index for frame in reduced],
+            [frame.seconds for frame in reduced],
+        ),
     )
+
+
+def _inside(image: Image, content_box: Sequence[int] | None, frame_px: tuple[int, int]) -> Image:
+    """The part of a picture of any size that lies in a box of the full frame."""
+    if content_box is None:
+        return image
+    down, across = image.shape[0] / frame_px[0], image.shape[1] / frame_px[1]
+    x0, x1 = (round(side * across) for side in (content_box[0], content_box[2]))
+    y0, y1 = (round(side * down) for side in (content_box[1], content_box[3]))
+    return np.ascontiguousarray(image[y0:y1, x0:x1])
 
 
 def place(mask: Mask, content_box: Sequence[int] | None, height_px: int, width_px: int) -> Mask:

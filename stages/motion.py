@@ -14,12 +14,16 @@ Flow = NDArray[np.float32]
 Map = NDArray[np.float32]
 """(H, W) values."""
 
-_GRID_PX = 6  # samples of the flow that camera models are fitted to
-_INLIER_PX = 0.7
-_MIN_SUPPORT = 0.12  # of the frame's border zone, to be a camera model and not a subject's
-_NOISE_LEVELS = 3.0  # of colour, likewise
-_UNSEEN = 0.4  # trust in motion that leaves the colours unchanged
-_NOISE_PX = 0.35  # of dense flow on a still background at the sizes used here
+_GRID_PX = 8  # samples of the flow that the camera's motion is fitted to
+_ROUNDS = 8
+_FIRST_SCALE_PX = 4.0  # residuals below it count in the first round; it shrinks by _SHRINKING per round
+_SHRINKING = 0.6
+_LEAST_SCALE_PX = 0.3  # noise of dense flow at the sizes used here
+_LAGS = (1, 2, 6)  # in frames of the passage
+_CLEAR_PX = 2.0  # a lag at which subjects move so far (97th percentile) needs no longer one
+_TAIL_SHARE = 0.2  # of what the most moving parts move by: less is not the subject
+_NOISE_FACTOR = 3.0  # times what half of the picture moves by
+_FLOOR_PX = 0.15  # less is never motion
 
 
 def shrink(image: Image, short_side_px: int) -> Image:
@@ -49,77 +53,88 @@ def warp(values: Map | Image, flow: Flow) -> NDArray[np.float32]:
     return np.asarray(moved, dtype=np.float32)
 
 
-def camera_models(flow: Flow) -> list[NDArray[np.float64]]:
-    """Up to three homographies (far scene, ground, a wall) that explain the background's flow, best supported first.
+def camera_flow(flow: Flow, subject: Map | None = None) -> Flow:
+    """The part of a flow that the camera explains: a quadratic in x and y per component, fitted robustly.
 
-    They are fitted one after the other to what the earlier ones left; all but the first must explain a good part of the
-    frame's border zone, where subjects rarely are. Empty when the flow fits no homography at all.
+    Quadratics hold what a turning, zooming camera does to a distant scene and to a plane; iterated reweighting (Geman &
+    McClure) lets go of what moves otherwise. The picture's border counts more, because subjects are rarely there;
+    `subject` (probability per pixel, if known) counts less.
     """
     height, width = flow.shape[:2]
-    rows, columns = np.mgrid[_GRID_PX // 2 : height : _GRID_PX, _GRID_PX // 2 : width : _GRID_PX]
-    points = np.stack([columns.ravel(), rows.ravel()], axis=1).astype(np.float32)
-    targets = points + flow[rows.ravel(), columns.ravel()]
-    zone = _border_zone(points, height, width)
-    models: list[NDArray[np.float64]] = []
-    left = np.ones(len(points), np.bool_)
-    for _ in range(3):
-        if left.sum() < 30:
-            break
-        model, inliers = cv2.findHomography(points[left], targets[left], cv2.RANSAC, _INLIER_PX, maxIters=300)
-        if model is None:
-            break
-        chosen = np.flatnonzero(left)[inliers.ravel() > 0]
-        left[chosen] = False
-        if not models or zone[chosen].sum() >= _MIN_SUPPORT * zone.sum():
-            models.append(np.asarray(model, dtype=np.float64))
-    return models
+    rows, columns = (
+        axis.ravel() for axis in np.mgrid[_GRID_PX // 2 : height : _GRID_PX, _GRID_PX // 2 : width : _GRID_PX]
+    )
+    x, y = columns / width * 2 - 1, rows / height * 2 - 1
+    terms, wanted = _terms(x, y), flow[rows, columns].astype(np.float64)
+    prior = 0.3 + 0.7 * np.clip((np.maximum(np.abs(x), np.abs(y)) - 0.4) / 0.4, 0, 1)
+    if subject is not None:
+        prior = prior * (1.01 - subject[rows, columns])
+    outer = prior > 0.5
+    weights = prior
+    for turn in range(_ROUNDS):
+        weighted = terms * weights[:, None]
+        fit = np.linalg.solve(terms.T @ weighted + 1e-6 * np.eye(6), weighted.T @ wanted)
+        residual = np.linalg.norm(wanted - terms @ fit, axis=1)
+        typical = 1.5 * float(np.median(residual[outer] if outer.sum() > 20 else residual))
+        scale = max(typical, _LEAST_SCALE_PX, _FIRST_SCALE_PX * _SHRINKING**turn if turn < 6 else 0.0)
+        weights = prior * (scale**2 / (scale**2 + residual**2)) ** 2
+    all_x, all_y = np.meshgrid(np.arange(width) / width * 2 - 1, np.arange(height) / height * 2 - 1)
+    return np.asarray(_terms(all_x, all_y) @ fit, dtype=np.float32)
 
 
-def _border_zone(points: NDArray[np.float32], height: int, width: int) -> NDArray[np.bool_]:
-    x, y = points[:, 0] / width, points[:, 1] / height
-    return np.asarray((np.minimum(x, 1 - x) < 0.1) | (np.minimum(y, 1 - y) < 0.1), dtype=np.bool_)
+def _terms(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
-def _flow_of(model: NDArray[np.float64], height: int, width: int) -> Flow:
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-    x, y, z = (row[0] * columns + row[1] * rows + row[2] for row in model)
-    z = np.where(np.abs(z) < 1e-6, 1e-6, z)
-    return np.stack([x / z - columns, y / z - rows], axis=2).astype(np.float32)
+class OwnMotion:
+    """How much more than the camera the pixels of some frames of a passage move; flows are computed once."""
+
+    def __init__(self, images: Sequence[Image], keys: Sequence[int]) -> None:
+        """keys: the positions in `images` that are asked about."""
+        self._images, self._keys = images, keys
+        self._flows: dict[tuple[int, int], Flow] = {}
+
+    def flow(self, start: int, end: int) -> Flow:
+        if (start, end) not in self._flows:
+            self._flows[start, end] = flow_between(self._images[start], self._images[end])
+        return self._flows[start, end]
+
+    def evidence(self, subject: Sequence[Map] | None = None) -> list[Map]:
+        """Per key, the logarithm of own motion over the motion that a subject would at least have; 0 = undecided.
+
+        Of the flows to a frame before and one after the smaller motion counts, because flow is wrong where background
+        is covered or uncovered on one side. The lag is the first at which something moves clearly. Raises ValueError
+        when there are fewer than two frames.
+        """
+        if len(self._images) < 2:
+            raise ValueError("motion needs two frames")
+        best: tuple[float, list[Map | None], list[float]] | None = None
+        for lag in _LAGS:
+            moved = [self._moved(number, lag, subject) for number in range(len(self._keys))]
+            tails = [_quantiles(each) for each in moved if each is not None]
+            tail = float(np.median([each[1] for each in tails])) if tails else 0.0
+            if best is None or tail > best[0]:
+                least = [max(_TAIL_SHARE * high, _NOISE_FACTOR * middle, _FLOOR_PX) for middle, high in tails]
+                best = tail, moved, least
+            if best[0] > _CLEAR_PX:
+                break
+        assert best is not None
+        _, moved, least = best
+        usual, own = float(np.median(least)) if least else _FLOOR_PX, iter(least)
+        blank = np.zeros(self._images[0].shape[:2], np.float32)
+        return [
+            blank if each is None else np.log((each + 0.02) / np.sqrt(next(own) * usual)).astype(np.float32)
+            for each in moved
+        ]
+
+    def _moved(self, number: int, lag: int, subject: Sequence[Map] | None) -> Map | None:
+        here = self._keys[number]
+        flows = [self.flow(here, there) for there in (here - lag, here + lag) if 0 <= there < len(self._images)]
+        known = None if subject is None else subject[number]
+        residuals = [np.linalg.norm(flow - camera_flow(flow, known), axis=2) for flow in flows]
+        return np.minimum.reduce(residuals).astype(np.float32) if residuals else None
 
 
-def own_motion(image: Image, other: Image) -> tuple[Map, Map]:
-    """What the camera does not explain between two frames: (pixels of flow, levels 0..255 of colour), both per pixel.
-
-    Flow bleeds from a subject into plain ground beside it; there the camera still explains the colours.
-    """
-    flow = flow_between(image, other)
-    height, width = flow.shape[:2]
-    motion = np.full((height, width), np.inf, np.float32)
-    colour = np.full((height, width), np.inf, np.float32)
-    for model in camera_models(flow):
-        camera = _flow_of(model, height, width)
-        motion = np.minimum(motion, np.linalg.norm(flow - camera, axis=2))
-        difference = np.abs(warp(other, camera) - image.astype(np.float32)).max(axis=2)
-        colour = np.minimum(colour, cv2.blur(difference, (5, 5)))
-    if not np.isfinite(motion).all():
-        return np.linalg.norm(flow, axis=2).astype(np.float32), np.full((height, width), 255, np.float32)
-    return motion, colour
-
-
-def saliency(image: Image, others: Sequence[Sequence[Image]]) -> Map:
-    """How surely each pixel moves on its own, in [0, 1], judged against groups of nearby frames; 0 without any.
-
-    A group holds a frame before and one after at about the same distance (or one of them): of a group the smallest
-    motion counts, because flow is wrong where background is covered or uncovered on one side; of groups the largest.
-    """
-    combined = np.zeros(image.shape[:2], np.float32)
-    for group in others:
-        pairs = [own_motion(image, other) for other in group]
-        moved = np.minimum.reduce([motion for motion, _ in pairs])
-        changed = np.minimum.reduce([colour for _, colour in pairs])
-        noise = max(float(np.median(moved)), _NOISE_PX)
-        level = max(float(np.median(changed)), _NOISE_LEVELS)
-        sure = moved**2 / (moved**2 + (3 * noise) ** 2)
-        seen = changed**2 / (changed**2 + (2 * level) ** 2)
-        combined = np.maximum(combined, sure * (_UNSEEN + (1 - _UNSEEN) * seen))
-    return combined
+def _quantiles(moved: Map) -> tuple[float, float]:
+    middle, high = np.quantile(moved[::3, ::3], [0.5, 0.97])
+    return float(middle), float(high)

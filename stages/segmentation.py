@@ -1,84 +1,19 @@
-"""Masks without a model: motion and colour evidence of all anchors together, then GrabCut at the edges.
-
-After the initial segmentation of Papazoglou & Ferrari (ICCV 2013): motion says where the subject is in some frames, the
-colours learned there say where it is in the others.
-"""
-
-from collections.abc import Sequence
+"""From a rough mask at a small size to one whose edge follows the full picture."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.subject import Box
 from schemas.video import Image, Mask
 from stages import masks
 from stages.motion import Map
 
-_BINS = 16  # per Lab channel
-_ROUNDS = 4
-_MOTION_LOGIT = (-2.0, 3.0)  # a subject may pause: stillness says less than motion
-_COLOUR_LOGIT = 2.5
-_PRIOR_LOGIT = -0.5
-_MOTION_MIDDLE = (0.33, 0.05)  # middle and width of the step from "does not" to "does"
-_COLOUR_MIDDLE = (0.80, 0.04)
-_CONTRAST_FLOOR = 0.35
-
-
-def posterior(images: Sequence[Image], motion: Sequence[Map], allowed: Sequence[Mask]) -> list[Map]:
-    """Probability in [0, 1] that each pixel is subject, for frames of one shot that share their colours.
-
-    motion: evidence in [0, 1] per frame; allowed: where subjects may be. All (H, W) of their image.
-    """
-    codes = [colour_codes(image) for image in images]
-    moving = [_motion_logit(each) for each in motion]
-    belief = [np.where(where, each, 0).astype(np.float32) for each, where in zip(motion, allowed, strict=True)]
-    for _ in range(_ROUNDS):
-        colour = _colour_logit(codes, belief)
-        belief = []
-        for image, code, logit, where in zip(images, codes, moving, allowed, strict=True):
-            evidence = smooth(image, logit + colour[code] + _PRIOR_LOGIT)
-            belief.append(np.where(where, 1 / (1 + np.exp(-evidence)), 0).astype(np.float32))
-    return belief
-
-
-def _motion_logit(motion: Map) -> Map:
-    low, high = _MOTION_LOGIT
-    share = np.clip(motion, 0.02, 0.98)
-    return np.asarray(np.clip(np.log(share / (1 - share)), low, high), dtype=np.float32)
-
-
-def colour_codes(image: Image) -> NDArray[np.int32]:
-    """(H, W) number of each pixel's coarse Lab colour."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.int32)
-    # Skin, fur and asphalt differ little in a and b: those channels get their bins from the range that occurs.
-    light = lab[..., 0] * _BINS // 256
-    green, blue = (np.clip((lab[..., channel] - 128) // 6 + _BINS // 2, 0, _BINS - 1) for channel in (1, 2))
-    return np.asarray((light * _BINS + green) * _BINS + blue, dtype=np.int32)
-
-
-def _colour_logit(codes: Sequence[NDArray[np.int32]], belief: Sequence[Map]) -> NDArray[np.float32]:
-    """Log likelihood ratio, subject to background, per colour code."""
-    every = np.concatenate([code.ravel() for code in codes])
-    weight = np.concatenate([each.ravel() for each in belief])
-    subject, background = (
-        _histogram(every, share) for share in (np.where(weight > 0.5, weight, 0), np.where(weight < 0.5, 1 - weight, 0))
-    )
-    ratio = np.log((subject + 1e-5) / (background + 1e-5))
-    return np.asarray(np.clip(ratio, -_COLOUR_LOGIT, _COLOUR_LOGIT), dtype=np.float32)
-
-
-def _histogram(codes: NDArray[np.int32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    counts = np.bincount(codes, weights=weights, minlength=_BINS**3).reshape(_BINS, _BINS, _BINS)
-    for axis in range(3):
-        before, after = (np.roll(counts, shift, axis) for shift in (1, -1))
-        counts = 0.5 * counts + 0.25 * (before + after)
-    flat = counts.ravel()
-    return np.asarray(flat / max(float(flat.sum()), 1e-9), dtype=np.float64)
-
-
-def colour_shares(image: Image, where: Mask) -> NDArray[np.float64]:
-    """How the pixels under a mask share out on the colour codes; sums to 1 unless the mask is empty."""
-    return _histogram(colour_codes(image)[where], np.ones(masks.area_px(where), np.float32))
+_FINE_SHORT_SIDE_PX = 400  # of the whole frame, while edges are looked for
+_CROP_MARGIN = 0.35  # of the mask's box, around it: background to learn from
+_BAND_SHARE = 0.09  # of the square root of the mask's area: how far its edge may be off
+_BAND_PX = (3.0, 14.0)
+_MIN_PX = 50
 
 
 def smooth(image: Image, values: Map, radius_px: int = 6, epsilon: float = 0.002) -> Map:
@@ -92,26 +27,57 @@ def smooth(image: Image, values: Map, radius_px: int = 6, epsilon: float = 0.002
     return np.asarray(cv2.blur(slope, size) * guide + cv2.blur(offset, size), dtype=np.float32)
 
 
-def refine(image: Image, belief: Map, allowed: Mask) -> Mask:
-    """A mask whose edge follows the picture: GrabCut (Rother et al., SIGGRAPH 2004) in a band around `belief` = 1/2.
+def refine(image: Image, rough: Mask, others: Mask | None = None) -> Mask:
+    """A mask of the image's size whose edge follows the picture: GrabCut (Rother et al., SIGGRAPH 2004) in a band.
 
-    image: (H, W, 3); belief, allowed: of any size, brought to the image's.
+    image: (H, W, 3); rough: (h, w) of any size, the same view; others: (h, w), what belongs to other subjects.
     """
     height, width = image.shape[:2]
-    belief = np.asarray(cv2.resize(belief, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    rough = belief > 0.5
-    band_px = 0.02 * float(np.sqrt(height * width))
+    outline = masks.box_of(masks.resize(rough, height, width))
+    if outline is None:
+        return np.zeros((height, width), np.bool_)
+    x0, y0, x1, y1 = (round(side) for side in masks.grow_box(outline, _CROP_MARGIN, height, width))
+    scale = min(_FINE_SHORT_SIDE_PX / min(height, width), 1.0)
+    size = (max(round((x1 - x0) * scale), 1), max(round((y1 - y0) * scale), 1))
+    crop = np.asarray(cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def view(mask: Mask) -> Mask:
+        full = masks.resize(mask, height, width)[y0:y1, x0:x1]
+        return masks.resize(full, size[1], size[0])
+
+    cut = _cut(crop, view(rough), None if others is None else view(others))
+    refined: Mask = np.zeros((height, width), np.bool_)
+    refined[y0:y1, x0:x1] = masks.resize(cut, y1 - y0, x1 - x0)
+    return refined
+
+
+def _cut(image: Image, rough: Mask, others: Mask | None) -> Mask:
+    band_px = float(np.clip(_BAND_SHARE * np.sqrt(masks.area_px(rough)), *_BAND_PX))
     labels = np.where(rough, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[masks.erode(rough, band_px) & (belief > 0.8)] = cv2.GC_FGD
-    labels[~masks.dilate(rough, 1.5 * band_px) | ~masks.resize(allowed, height, width)] = cv2.GC_BGD
-    sure = (np.count_nonzero(rough), np.count_nonzero(labels == cv2.GC_BGD))
-    if min(sure) < 50:
-        return np.asarray(rough, dtype=np.bool_)
+    labels[masks.erode(rough, band_px)] = cv2.GC_FGD
+    labels[~masks.dilate(rough, band_px)] = cv2.GC_BGD
+    if others is not None:
+        labels[others & ~rough] = cv2.GC_BGD
+    return _grabcut(image, labels, 2, rough)
+
+
+def _grabcut(image: Image, labels: NDArray[np.uint8], num_rounds: int, otherwise: Mask) -> Mask:
+    inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    if min(np.count_nonzero(inside), np.count_nonzero(~inside)) < _MIN_PX:
+        return otherwise
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # GrabCut's k-means draws from the thread's generator
-    cv2.grabCut(np.ascontiguousarray(image[..., ::-1]), labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
-    cut = np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), dtype=np.bool_)
-    return clean(cut)
+    cv2.grabCut(np.ascontiguousarray(image[..., ::-1]), labels, None, *models, num_rounds, cv2.GC_INIT_WITH_MASK)
+    return clean(np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), dtype=np.bool_))
+
+
+def from_box(image: Image, inner: Box, outer: Box) -> Mask:
+    """What the colours say is the subject of a box, by GrabCut: background outside `outer`, doubt between the two."""
+    height, width = image.shape[:2]
+    inside, allowed = masks.mask_of(inner, height, width), masks.mask_of(outer, height, width)
+    labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[~allowed] = cv2.GC_BGD
+    return _grabcut(image, labels, 3, inside)
 
 
 def clean(mask: Mask) -> Mask:
@@ -124,48 +90,19 @@ def clean(mask: Mask) -> Mask:
     return masks.fill_holes(opened, max_area_px=max(total // 50, 4))
 
 
-def measure(image: Image, mask: Mask, motion: Map, others: Mask | None = None) -> dict[str, float]:
-    """What speaks for a mask, each in [0, 1]; all arrays (H, W) of one frame.
-
-    colour: how colours inside and around differ (Hellinger distance); motion: evidence inside less that around;
-    edges: strength of the picture's edges under the outline; border: share of the outline on the frame's border.
-    What other subjects cover (`others`) does not count as around.
-    """
-    area = masks.area_px(mask)
-    radius_px = max(0.15 * float(np.sqrt(area)), 3.0)
-    ring = masks.dilate(mask, radius_px) & ~masks.dilate(mask, 1.5)
-    if others is not None:
-        ring &= ~others
-    outline = masks.dilate(mask, 1.0) & ~masks.erode(mask, 1.0)
-    if not ring.any() or not area:
-        return dict.fromkeys(("colour", "motion", "edges"), 0.0) | {"border": 1.0}
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    around = float(edges[masks.dilate(mask, radius_px)].mean())
-    return {
-        "colour": _separation(image, mask, ring),
-        "motion": max(float(motion[mask].mean() - motion[ring].mean()), 0.0),
-        "edges": float(np.clip(edges[outline].mean() / (around + 1e-6) / 3, 0, 1)),
-        "border": masks.border_share(mask),
-    }
-
-
-def confidence(evidence: dict[str, float]) -> float:
-    """How sure a mask is right, in [0, 1], from `measure` and its agreement with the next frame ("stable").
-
-    Something must set the subject off from what is around it: its motion, or colours with a clear edge between. The
-    two middles were read off masks of annotated clips: below them lay spray, leaves near the lens and passing poles.
-    """
-    moves = _above(evidence["motion"], *_MOTION_MIDDLE)
-    stands_out = _above(evidence["colour"] * evidence["edges"], *_COLOUR_MIDDLE)
-    contrast = _CONTRAST_FLOOR + (1 - _CONTRAST_FLOOR) * max(moves, stands_out)
-    return float(np.clip(evidence["stable"] * (1 - evidence["border"]) * contrast, 0, 1))
-
-
-def _above(value: float, middle: float, width: float) -> float:
-    return float(1 / (1 + np.exp(-(value - middle) / width)))
-
-
-def _separation(image: Image, inside: Mask, outside: Mask) -> float:
-    shares = colour_shares(image, inside) * colour_shares(image, outside)
+def colour_distance(image: Image, inside: Mask, outside: Mask) -> float:
+    """Hellinger distance between the colours under two masks, in [0, 1]."""
+    shares = _colour_shares(image, inside) * _colour_shares(image, outside)
     return float(np.sqrt(max(1 - np.sqrt(shares).sum(), 0)))
+
+
+def _colour_shares(image: Image, where: Mask) -> NDArray[np.float64]:
+    lab = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB)[where].astype(np.int32)
+    light = lab[:, 0] // 16
+    green, blue = (np.clip((lab[:, channel] - 128) // 6 + 8, 0, 15) for channel in (1, 2))
+    counts = np.bincount((light * 16 + green) * 16 + blue, minlength=16**3).reshape(16, 16, 16).astype(np.float64)
+    for axis in range(3):
+        before, after = (np.roll(counts, shift, axis) for shift in (1, -1))
+        counts = 0.5 * counts + 0.25 * (before + after)
+    flat = counts.ravel()
+    return np.asarray(flat / max(float(flat.sum()), 1e-9), dtype=np.float64)

@@ -53,4 +53,5 @@ def shot(discs: Sequence[Disc], num_frames: int = 48, num_anchors: int = 4) -> t
     """Footage sampled as mining does, and the true masks per anchor."""
     plan = mining.plan_frames(0, num_frames, FPS, num_anchors)
     frames = [Frame(index, index / FPS, frame_of(index, discs)[0]) for index in plan.indices]
-    return mining.footage_of(frames, plan, None), [frame_of(plan.indices[each], discs)[1] for each in plan.anchors]
+    anchors = [frames[position] for position in plan.anchors]
+    return mining.footage_of(anchors, frames, None), [frame_of(plan.indices[each], discs)[1] for each in plan.anchors]

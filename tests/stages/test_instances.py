@@ -1,52 +1,67 @@
-"""Parts and boxes, and subjects that touch."""
+"""Individuals followed through a passage: apart, crossing, hidden by a pole, coming and going."""
 
-from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
-from synthetic_shot import BLUE, RED, Disc, frame_of
+from synthetic_shot import HEIGHT_PX, WIDTH_PX
 
-from stages import instances, masks, motion
-
-
-def test_parts_go_to_the_box_they_lie_in_and_strays_to_none() -> None:
-    mask = np.zeros((60, 100), np.bool_)
-    mask[10:30, 10:30] = mask[35:45, 12:28] = mask[10:30, 60:90] = mask[50:58, 40:50] = True
-    parts = instances.parts_in_boxes(mask, [(8, 8, 32, 50), (55, 8, 95, 32)], 10)
-    assert set(parts) == {0, 1}
-    assert parts[0].sum() == 400 + 160
-    assert parts[1].sum() == 600
+from stages import instances, masks
+from stages.foreground import Foreground
 
 
-LEFT, RIGHT = Disc((80, 100), (2, 0), 35, colour=RED), Disc((230, 100), (-2, 0), 35, colour=BLUE)
+def _disc(x: float, y: float, radius_px: float = 26) -> np.ndarray:
+    rows, columns = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
+    return np.hypot(columns - x, rows - y) <= radius_px
 
 
-def _sight(*discs: Disc) -> tuple[instances.Sight, list[np.ndarray]]:
-    image, truth = frame_of(0, discs)
-    boxes = [box for box in map(masks.box_of, truth) if box is not None]
-    flow = motion.flow_between(image, frame_of(3, discs)[0])
-    return instances.Sight(image, np.logical_or.reduce(truth), boxes, flow), truth
+def _found(truth: list[list[np.ndarray]], steps: list[tuple[float, float]]) -> Foreground:
+    """Beliefs that are the union of some masks per frame, and the flow those masks have; later ones in front."""
+    flat = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.uint8)
+    forward, backward = [], []
+    for here, there in pairwise(truth):
+        for flows, shown, sign in ((forward, here, 1), (backward, there, -1)):
+            flow = np.zeros((HEIGHT_PX, WIDTH_PX, 2), np.float32)
+            for mask, step in zip(shown, steps, strict=True):
+                flow[mask] = np.multiply(sign, step)
+            flows.append(flow)
+    belief = [np.logical_or.reduce(shown).astype(np.float32) for shown in truth]
+    return Foreground(list(range(len(truth))), [flat] * len(truth), belief, belief, forward, backward)
 
 
-def test_touching_subjects_are_cut_apart_by_the_colours_they_have_elsewhere() -> None:
-    apart, truth = _sight(LEFT, RIGHT)
-    contrast = instances.strongest_contrast([apart])
-    assert contrast is not None
-    together, (red, blue) = _sight(replace(LEFT, start=(130, 100)), replace(RIGHT, start=(185, 110)))
-    one, other = instances.split(together, red | blue, contrast)
-    assert min(max(masks.iou(one, each), masks.iou(other, each)) for each in (red, blue)) > 0.9
-    assert not (one & other).any()
-    assert np.array_equal(one | other, red | blue)
-    assert len(instances.split(apart, truth[0], contrast)) == 1
+def test_two_apart_are_two_and_keep_who_they_are() -> None:
+    truth = [[_disc(60 + 4 * t, 80), _disc(240 - 4 * t, 180)] for t in range(8)]
+    one, other = instances.follow(_found(truth, [(4, 0), (-4, 0)]))
+    assert sorted(one.masks) == sorted(other.masks) == list(range(8))
+    for found in (one, other):
+        whose = [int(np.argmax([masks.iou(found.masks[t], each) for each in truth[t]])) for t in range(8)]
+        assert len(set(whose)) == 1
 
 
-def test_a_subject_of_two_colours_that_moves_as_one_stays_whole() -> None:
-    contrast = instances.strongest_contrast([_sight(LEFT, RIGHT)[0]])
-    assert contrast is not None
-    dressed, (shirt, trousers) = _sight(replace(LEFT, start=(150, 80)), replace(RIGHT, start=(150, 130), step=(2, 0)))
-    assert len(instances.split(dressed, shirt | trousers, contrast)) == 1
-    assert instances.strongest_contrast([dressed]) is None
+def test_two_that_touch_for_a_while_are_divided_and_never_overlap() -> None:
+    truth = [[_disc(80 + 4 * t, 110), _disc(220 - 4 * t, 140)] for t in range(14)]
+    truth = [[first & ~second, second] for first, second in truth]
+    one, other = instances.follow(_found(truth, [(4, 0), (-4, 0)]))
+    for t in range(14):
+        assert not (one.masks[t] & other.masks[t]).any()
+        assert min(max(masks.iou(found.masks[t], each) for each in truth[t]) for found in (one, other)) > 0.7
 
 
-def test_subjects_of_the_same_colours_teach_nothing() -> None:
-    assert instances.strongest_contrast([_sight(LEFT, replace(RIGHT, colour=RED))[0]]) is None
-    assert instances.strongest_contrast([]) is None
+def test_parts_of_one_behind_a_pole_stay_together() -> None:
+    pole = np.zeros((HEIGHT_PX, WIDTH_PX), np.bool_)
+    pole[:, 150:160] = True
+    truth = [[_disc(100 + 6 * t, 120) & ~pole] for t in range(14)]
+    (found,) = instances.follow(_found(truth, [(6, 0)]))
+    assert min(masks.iou(found.masks[t], truth[t][0]) for t in range(14)) > 0.8
+
+
+def test_late_comers_are_found_and_flashes_are_not() -> None:
+    nothing = np.zeros((HEIGHT_PX, WIDTH_PX), np.bool_)
+    truth = [[_disc(60 + 3 * t, 120), _disc(250, 60) if t >= 10 else nothing] for t in range(20)]
+    truth[4][1] = _disc(250, 200)
+    first, late = instances.follow(_found(truth, [(3, 0), (0, 0)]))
+    assert sorted(first.masks) == list(range(20))
+    assert sorted(late.masks) == list(range(10, 20))
+
+
+def test_specks_are_nobody() -> None:
+    assert instances.follow(_found([[_disc(100, 100, 4)]] * 5, [(0, 0)])) == []

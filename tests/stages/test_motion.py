@@ -1,6 +1,7 @@
 """Own motion against the camera's."""
 
 import numpy as np
+import pytest
 from synthetic_shot import Disc, frame_of
 
 from stages import masks, motion
@@ -9,25 +10,31 @@ MOVING = Disc((120, 120), (2.5, 0.5))
 STILL_IN_SCENE = Disc((120, 120), (-1.0, 0.0))  # the camera pans by one pixel: this one moves with the background
 
 
-def _saliency(disc: Disc) -> tuple[motion.Map, np.ndarray]:
-    image, (mask,) = frame_of(10, [disc])
-    groups = [[frame_of(10 + step, [disc])[0] for step in (-near, near)] for near in (3, 8)]
-    return motion.saliency(image, groups), mask
+def _evidence(disc: Disc) -> tuple[motion.Map, np.ndarray]:
+    """Of the middle of nine frames, and the disc's mask there."""
+    seen = [frame_of(number, [disc]) for number in range(9)]
+    (found,) = motion.OwnMotion([image for image, _ in seen], [4]).evidence()
+    return found, seen[4][1][0]
 
 
 def test_a_panning_camera_alone_moves_nothing() -> None:
-    found, _ = _saliency(STILL_IN_SCENE)
-    assert (found > 0.5).mean() < 0.01
+    found, _ = _evidence(STILL_IN_SCENE)
+    assert (found > 0).mean() < 0.01
 
 
 def test_what_moves_on_its_own_stands_out() -> None:
-    found, mask = _saliency(MOVING)
-    assert found[masks.erode(mask, 3)].mean() > 0.8
-    assert found[~masks.dilate(mask, 14)].mean() < 0.1
+    found, mask = _evidence(MOVING)
+    assert (found[masks.erode(mask, 3)] > 0).mean() > 0.9
+    assert (found[~masks.dilate(mask, 14)] > 0).mean() < 0.05
 
 
-def test_without_context_nothing_is_claimed() -> None:
-    assert not motion.saliency(frame_of(0, [MOVING])[0], []).any()
+def test_the_camera_is_told_from_a_subject_that_fills_a_third_of_the_picture() -> None:
+    flow = np.zeros((120, 160, 2), np.float32)
+    flow[..., 0] = np.linspace(-4, 4, 160)  # zooms
+    flow[20:110, 50:120] += (6, 3)
+    camera = motion.camera_flow(flow)
+    assert np.abs(camera[..., 0] - np.linspace(-4, 4, 160)).max() < 0.5
+    assert np.abs(camera[..., 1]).max() < 0.5
 
 
 def test_flow_and_warp_bring_the_next_frame_back() -> None:
@@ -39,9 +46,11 @@ def test_flow_and_warp_bring_the_next_frame_back() -> None:
     assert np.abs(motion.warp(there, flow)[inner] - here[inner]).mean() < 3
 
 
-def test_a_uniform_picture_is_handled() -> None:
+def test_a_uniform_picture_is_handled_and_one_picture_is_refused() -> None:
     grey = np.full((64, 96, 3), 128, np.uint8)
-    assert motion.saliency(grey, [[grey, grey]]).max() < 0.5
+    assert max(each.max() for each in motion.OwnMotion([grey] * 3, [0, 1, 2]).evidence()) < 0
+    with pytest.raises(ValueError, match="two frames"):
+        motion.OwnMotion([grey], [0]).evidence()
 
 
 def test_shrinking_never_enlarges() -> None:
