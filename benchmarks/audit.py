@@ -45,6 +45,7 @@ class PairScore:
     other_shot: bool
     js: list[float]
     same: list[bool | None]
+    similarity: list[float] = field(default_factory=list)  # as the table says, per subject
 
     @property
     def is_confirmed(self) -> bool:
@@ -135,6 +136,7 @@ def score_pair(pair: dict[str, Any], videos: Path) -> PairScore:
         score.js += [each.j for each in (first, second) if each.counts]
         known = first.counts or second.counts
         score.same.append((one == other != 0) if known else None)
+    score.similarity = [float(subject["similarity"]) for subject in pair["subjects"]]
     return score
 
 

@@ -6,7 +6,7 @@ with per-instance truth; recurrence across shots on shots/concat_hard_dev; descr
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,8 @@ def measure(videos: Path, work: Path) -> Section:
     by_name = {each.name: each for each in clips}
     exhaustive = [by_name[name] for name in truth.EXHAUSTIVE]
     annotated = [each for each in clips if each.name in (*truth.TUNING, *truth.REPORTING)]
+    details = {each.name: [asdict(score) for score in each.scores] for each in (*crossing, *clips)}
+    (work / "pairs.json").write_text(json.dumps(details))
     figures: dict[str, Any] = {
         "pairs": sum(each.num_pairs for each in clips),
         "clips_with_pairs": sum(each.num_pairs > 0 for each in clips),
