@@ -48,8 +48,8 @@ def score(out: Path, videos: Path, num_clips: int) -> Section:
     lines = [[clip, *rest] for clip, *rest in audit.per_clip(found)]
     header = ["clip", "pairs", "mean J of pair masks", "same object", "samples", "of confirmed pairs"]
     text = f"""`recast build` of {num_clips} clips with the `embedded` profile, read back from the stored bytes by
-`benchmarks/audit.py`. On annotated clips a sample counts when its pair's masks have J >= {audit.CONFIRMED_J} on the same object
-in both frames.
+`benchmarks/audit.py`. On annotated clips a sample counts when its pair's masks have J >= {audit.CONFIRMED_J} on the
+same object in both frames.
 
 {table(header, lines)}
 
@@ -63,6 +63,7 @@ in both frames.
 
 def _sums(figures: dict[str, Any]) -> str:
     true, told = figures["samples_of_confirmed_pairs"], figures["samples_of_annotated_clips"]
-    some, other = figures["clips_with_samples"], figures["clips_with_any_sample"]
-    return f"""{some} clips give an accepted sample that counts ({other} give any), {figures["samples"]} samples in all; {true} of {told} on annotated clips are confirmed. Claims of the tables
-checked: {sum(figures["checked_claims"].values())}, false: {len(figures["false_claims"])}."""
+    some, other, samples = (figures[name] for name in ("clips_with_samples", "clips_with_any_sample", "samples"))
+    claims = f"{sum(figures['checked_claims'].values())}, false: {len(figures['false_claims'])}"
+    return f"""{some} clips give an accepted sample that counts ({other} give any), {samples} samples in all; {true} of
+{told} on annotated clips are confirmed. Claims of the tables checked: {claims}."""
