@@ -116,7 +116,12 @@ def _emptied(request: FillRequest) -> Image:
     if box is None:
         raise ValueError("a request without a region")
     hole = masks.mask_of(box, *request.region.shape)
-    filled = inpainting.fill_hole(request.image, hole, avoid, request.seed)
+    image, unknown = request.image, hole
+    if request.plate is not None:
+        known = hole & request.plate.known
+        image = np.where(known[..., None], request.plate.image, image)
+        unknown = hole & ~known
+    filled = inpainting.fill_hole(image, unknown, avoid & ~(hole & ~unknown), request.seed)
     closed = compositing.close_seam(request.image, filled, box)
     return compositing.fade_in(request.image, closed, request.region, masks.dilate(avoid, OLD_SUBJECT_MARGIN_PX))
 

@@ -1,24 +1,24 @@
 """Faults planted into clean samples: every trap of the design, at three severities, in physical terms.
 
-A fault takes a sample and its severity (0 mild, 1 medium, 2 severe) and gives the faulty sample, or None where it cannot
-be planted (no second subject, no base). Even the mild ones would harm a model that trains on them. Pixels under the
-reference's mask are changed together with what the reference is said to be made of wherever that is how the fault would
-really come about, so that comparing bytes does not give it away.
+A fault takes a sample and its severity (0 mild, 1 medium, 2 severe) and gives the faulty sample, or None where it
+cannot be planted (no second subject, no base). Even the mild ones would harm a model that trains on them. Pixels under
+the reference's mask are changed together with what the reference is said to be made of wherever that is how the fault
+would really come about, so that comparing bytes does not give it away.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.config import SynthesisConfig
-from schemas.reasons import Reason
-from schemas.sample import Base, Draft, Reference
+from schemas.errors import BadInput
+from schemas.sample import Draft, Neighbours, Reference
 from schemas.video import Image, Mask
-from stages import augmentation, masks, verification
+from stages import augmentation, masks, plates, verification
 
 MILD, MEDIUM, SEVERE = 0, 1, 2
 
@@ -31,6 +31,7 @@ class Planted:
     words: dict[str, str]
     seed: int
     adjacent: Sequence[tuple[Image, Mask]] = ()
+    near: Neighbours = field(default_factory=Neighbours)  # the frames around A
     strangers: Sequence[tuple[Image, Mask]] = ()  # subjects of other clips, known to nobody
     stored: dict[str, Image] | None = field(default=None)
 
@@ -71,7 +72,7 @@ def leak_elsewhere(sample: Planted, severity: int) -> Planted:
     """15, 35 or 100 % of the reference's width shows the output's place, in its own scale, subjects cut away."""
     first, draft = sample.draft.references[0], sample.draft
     height, width = first.mask.shape
-    place = cv2.resize(_emptied(draft), (width, height), interpolation=cv2.INTER_AREA)
+    place = _covering(_emptied(draft), width, height)
     share = (0.15, 0.35, 1.0)[severity]
     start = int(_luck(sample) * (1 - share) * width)
     where = np.zeros_like(first.mask)
@@ -81,10 +82,21 @@ def leak_elsewhere(sample: Planted, severity: int) -> Planted:
 
 
 def loose_mask(sample: Planted, severity: int) -> Planted | None:
-    """The mask took a halo of 8, 16 or 32 % of the subject's size (root of area) of frame A's place along."""
+    """The mask took a blob of frame A's place beside the subject along, as large as 15, 35 or 80 % of the subject."""
     first = sample.draft.references[0]
-    halo = (0.08, 0.16, 0.32)[severity] * float(np.sqrt(masks.area_px(first.source_mask)))
-    return _made_again(sample, first.source, masks.dilate(first.source_mask, halo))
+    if not (sample.near.before or sample.near.after):
+        return None
+    wanted = (1.15, 1.35, 1.8)[severity] * masks.area_px(first.source_mask)
+    rows, columns = np.nonzero(first.source_mask & ~masks.erode(first.source_mask, 1.5))
+    place = int(_luck(sample) * len(rows)) % max(len(rows), 1)
+    down, right = np.mgrid[: first.source_mask.shape[0], : first.source_mask.shape[1]]
+    distance = np.hypot(down - rows[place], right - columns[place])
+    outside = np.sort(distance[~first.source_mask])
+    extra = int(min(wanted - masks.area_px(first.source_mask), len(outside) - 1))
+    loose = first.source_mask | (distance <= outside[extra])
+    everyone = np.logical_or.reduce([loose, *(one.source_mask for one in sample.draft.references[1:])])
+    made = _made_again(sample, first.source, loose)
+    return made and made.with_reference(plate=plates.clean_plate(first.source, everyone, sample.near))
 
 
 # -- the reference's subject ---------------------------------------------------------------------------------------
@@ -246,9 +258,7 @@ def cut_shadow(sample: Planted, severity: int) -> Planted | None:
     side = 1 if width - x1 > x0 else -1
     shade = np.zeros((height, width), np.float32)
     ends = (across, min(y1 - 4, height - 6.0)), (across + side * (0.5 * (x1 - x0) + reach), min(y1 - 2, height - 6.0))
-    cv2.line(
-        shade, *(tuple(int(v) for v in end) for end in ends), 1.0, max(int(0.14 * (y1 - y0)), 5), cv2.LINE_AA
-    )
+    cv2.line(shade, *(tuple(int(v) for v in end) for end in ends), 1.0, max(int(0.14 * (y1 - y0)), 5), cv2.LINE_AA)
     shade = cv2.GaussianBlur(shade, (0, 0), 1.5) * ~draft.output_masks[0]
     darker = draft.output * (1 - (0.2, 0.35, 0.55)[severity] * shade[..., None])
     made = copy(draft)
@@ -260,7 +270,7 @@ def cut_shadow(sample: Planted, severity: int) -> Planted | None:
 
 
 def wrong_words(sample: Planted, severity: int) -> Planted | None:
-    """The instruction names the opposite place (severe), the neighbouring place (medium), or one number wrong (mild)."""
+    """The instruction names the opposite place (severe), the neighbouring one (medium), or wrong numbers (mild)."""
     text = sample.words["en"]
     if severity == MILD:
         numbers = {"image 1": "image 2", "image 2": "image 1" if "image 1" in text else "image 3"}
@@ -306,30 +316,35 @@ def lossy(sample: Planted, severity: int) -> Planted:
     return replace(sample, stored=stored)
 
 
-FAULTS: dict[str, tuple[Fault, frozenset[Reason]]] = {
-    "background leak: around the subject": (leak_around, frozenset({Reason.BACKGROUND_LEAK})),
-    "background leak: the output's place": (leak_elsewhere, frozenset({Reason.BACKGROUND_LEAK})),
-    "background leak: a halo in the mask": (loose_mask, frozenset({Reason.BACKGROUND_LEAK, Reason.OBJECT_EXPANSION})),
-    "copy-paste": (copy_of_output, frozenset({Reason.COPY_PASTE})),
-    "mirrored": (mirrored, frozenset({Reason.MIRRORED})),
-    "identity drift": (drift, frozenset({Reason.IDENTITY_DRIFT})),
-    "another individual": (another_individual, frozenset({Reason.IDENTITY_DRIFT, Reason.SWAPPED_REFERENCES})),
-    "object expansion": (expanded, frozenset({Reason.OBJECT_EXPANSION, Reason.TWO_SUBJECTS})),
-    "object partly lost": (painted_over, frozenset({Reason.OBJECT_EXPANSION, Reason.IDENTITY_DRIFT})),
-    "two subjects: a second copy": (second_copy, frozenset({Reason.TWO_SUBJECTS})),
-    "two subjects: another of the scene": (another_known, frozenset({Reason.TWO_SUBJECTS})),
-    "two subjects: a stranger": (stranger, frozenset({Reason.TWO_SUBJECTS})),
-    "two subjects: one mask": (joined_mask, frozenset({Reason.TWO_SUBJECTS})),
-    "base: part of the subject left": (left_in_base, frozenset({Reason.SUBJECT_IN_BASE})),
-    "base: a ghost": (ghost_in_base, frozenset({Reason.SUBJECT_IN_BASE})),
-    "base: the subject elsewhere in the box": (moved_in_base, frozenset({Reason.SUBJECT_IN_BASE})),
-    "base: a cut-off shadow": (cut_shadow, frozenset({Reason.SUBJECT_IN_BASE})),
-    "wrong words": (wrong_words, frozenset({Reason.WRONG_BINDING})),
-    "wrong box": (wrong_box, frozenset({Reason.LOSSY_BYTES, Reason.WRONG_BINDING})),
-    "swapped references": (swapped_references, frozenset({Reason.SWAPPED_REFERENCES})),
-    "lossy bytes": (lossy, frozenset({Reason.LOSSY_BYTES})),
+LEAKS = frozenset({"background_inliers", "background_blocks", "rim_leak", "mask_leak"})
+SIZES = frozenset({"area_ratio_min", "area_ratio_max"})
+SECOND = frozenset({"second_subject", "split", "shared_mask"})
+BASE = frozenset({"base_untouched", "base_copy", "base_identity", "base_silhouette", "base_seam", "base_step"})
+
+FAULTS: dict[str, tuple[Fault, frozenset[str]]] = {
+    "background leak: around the subject": (leak_around, LEAKS),
+    "background leak: the output's place": (leak_elsewhere, LEAKS),
+    "background leak: in the mask": (loose_mask, LEAKS),
+    "copy-paste": (copy_of_output, frozenset({"copy_ncc"})),
+    "mirrored": (mirrored, frozenset({"handedness"})),
+    "identity drift": (drift, frozenset({"inexact_share", "identity"})),
+    "another individual": (another_individual, frozenset({"target_identity", "binding_margin"})),
+    "object expansion": (expanded, SIZES | SECOND),
+    "object partly lost": (painted_over, SIZES | {"inexact_share", "identity"}),
+    "two subjects: a second copy": (second_copy, SECOND),
+    "two subjects: another of the scene": (another_known, SECOND),
+    "two subjects: a stranger": (stranger, SECOND),
+    "two subjects: one mask": (joined_mask, SECOND),
+    "base: part of the subject left": (left_in_base, BASE),
+    "base: a ghost": (ghost_in_base, BASE),
+    "base: the subject elsewhere in the box": (moved_in_base, BASE),
+    "base: a cut-off shadow": (cut_shadow, BASE),
+    "wrong words": (wrong_words, frozenset({"binding"})),
+    "wrong box": (wrong_box, frozenset({"lossy_share", "binding"})),
+    "swapped references": (swapped_references, frozenset({"binding_margin", "target_identity"})),
+    "lossy bytes": (lossy, frozenset({"lossy_share"})),
 }
-"""Every trap: how it is planted, and the reasons of the checks made for it."""
+"""Every trap: how it is planted, and the checks made for it; that another check fails too does not count."""
 
 
 # -- how they are made ---------------------------------------------------------------------------------------------
@@ -345,12 +360,14 @@ def _made_again(sample: Planted, source: Image, mask: Mask) -> Planted | None:
     size = sample.draft.output.shape[1::-1]
     try:
         placement = augmentation.place(mask, size, SynthesisConfig(), sample.seed, 0)
-    except Exception:  # noqa: BLE001 - a fault that cannot be placed is not planted
+    except BadInput:  # a fault that cannot be placed is not planted
         return None
     pixels, kept = augmentation.warp_subject(source, masks.erode(mask, 1), placement)
     if not kept.any():
         return None
     backdrop = cv2.resize(_far_background(first), kept.shape[::-1])
+    if source is not first.source:  # another frame has another plate; none is the honest answer
+        sample = sample.with_reference(plate=None)
     return sample.with_reference(
         image=np.where(kept[..., None], pixels, backdrop),
         mask=kept,
@@ -375,6 +392,15 @@ def _emptied(draft: Draft) -> Image:
     return np.asarray(cv2.inpaint(draft.output, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
 
 
+def _covering(image: Image, width: int, height: int) -> Image:
+    """The middle of a picture, as large as fits, at another size: its aspect stays."""
+    scale = max(width / image.shape[1], height / image.shape[0])
+    size = max(round(image.shape[1] * scale), width), max(round(image.shape[0] * scale), height)
+    large = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return np.asarray(large[top : top + height, left : left + width], np.uint8)
+
+
 def _recoloured(image: Image, mask: Mask, distance: float, sample: Planted) -> Image:
     """The pixels under the mask moved by `distance` in CIE Lab: mostly in a and b, as a wrong tint, a little in L."""
     angle = 2 * np.pi * _luck(sample)
@@ -390,7 +416,9 @@ def _bent(reference: Reference, share: float, sample: Planted) -> Image:
     rng = np.random.default_rng(sample.seed)
     reach = share * float(np.sqrt(masks.area_px(reference.mask)))
     field_y, field_x = (
-        cv2.resize(rng.uniform(-reach, reach, (6, 6)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        cv2.resize(
+            rng.uniform(-reach, reach, (6, 6)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         for _ in range(2)
     )
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -442,12 +470,5 @@ def _beside(sample: Planted, image: Image, mask: Mask, height_share: float) -> P
 
 def _swapped(text: str, words: dict[str, str]) -> str:
     """Every word of `words` replaced at once, longest first."""
-    import re
-
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(pattern, lambda match: words[match.group()], text)
-
-
-def base_of(draft: Draft) -> Base:
-    assert draft.base is not None
-    return draft.base

@@ -1,19 +1,18 @@
 """Verification on samples made from true masks: how many clean ones pass, how many planted faults are caught.
 
-    python benchmarks/quality_verification.py VIDEOS [--tuning] [--samples N]
+python benchmarks/quality_verification.py VIDEOS [--tuning] [--samples N]
 """
 
 import argparse
-import sys
-import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from planted import FAULTS, SEVERE, Planted
+from planted import FAULTS, Planted
 from sections import Section, table
 from truth import REPORTING, TUNING, masks_at
 from truth_scenes import (
@@ -31,8 +30,8 @@ from schemas.config import SynthesisConfig, VerificationThresholds
 from schemas.errors import BadInput
 from schemas.keys import digest, seed_of
 from schemas.reasons import Reason
-from schemas.sample import Verdict
-from stages import facts, instructions, verification
+from schemas.sample import Scene, Verdict
+from stages import facts, instructions, masks, verification
 from stages.generation import draft_generation
 from stages.manipulation import draft_manipulation
 
@@ -42,13 +41,13 @@ SAMPLES_PER_FAULT = 16  # per fault and severity
 SEVERITIES = ("mild", "medium", "severe")
 DRAFTS = {"generation": draft_generation, "manipulation": draft_manipulation}
 LANGUAGES = ("en", "zh")
-BYTES = {"inexact_share"}
-"""Left out of account for faults of the subject: an editor that may not touch its pixels cannot make them."""
+MAX_SECOND_PIECE = 0.1
+"""Of the largest: a true mask in more pieces is of a subject that something stands before, and no clean sample."""
 
 
 def samples_of(videos: Path, clips: Sequence[str]) -> Iterator[tuple[str, Planted | BadInput]]:
     """Clean samples of every pair and kind, with what faults need; BadInput where synthesis refuses the pair."""
-    scenes = [scene for clip in clips for scene in scenes_of(videos, clip, PAIRS_PER_CLIP)]
+    scenes = [scene for clip in clips for scene in scenes_of(videos, clip, PAIRS_PER_CLIP) if is_whole(scene.scene)]
     by_clip = {clip: [each for each in scenes if each.clip == clip] for clip in clips}
     joint = [
         two_in_one(by_clip[one][0], by_clip[other][0])
@@ -59,6 +58,15 @@ def samples_of(videos: Path, clips: Sequence[str]) -> Iterator[tuple[str, Plante
     for number, made in enumerate(scenes):
         for kind in DRAFTS:
             yield f"{made.clip} {made.frames} {kind}", sample_of(videos, made, kind, clips, number)
+
+
+def is_whole(scene: Scene) -> bool:
+    """Is every subject in one piece in both frames?"""
+    for mask in (*scene.masks_a, *scene.masks_b):
+        parts = masks.components(mask)
+        if len(parts) > 1 and masks.area_px(parts[1]) > MAX_SECOND_PIECE * masks.area_px(parts[0]):
+            return False
+    return True
 
 
 def sample_of(videos: Path, made: TrueScene, kind: str, pool: Sequence[str], number: int) -> Planted | BadInput:
@@ -75,7 +83,8 @@ def sample_of(videos: Path, made: TrueScene, kind: str, pool: Sequence[str], num
             refusal = bad
             continue
         strangers = [(donor.image, donor.mask) for donor in donors if donor.mask is not None]
-        return Planted(draft, words, seed_of(key, attempt, "fault"), _adjacent(videos, made, draft), strangers)
+        seed = seed_of(key, attempt, "fault")
+        return Planted(draft, words, seed, _adjacent(videos, made, draft), made.scene.near_a, strangers)
     return refusal
 
 
@@ -89,59 +98,66 @@ def _adjacent(videos: Path, made: TrueScene, draft: Any) -> list[tuple[Any, Any]
     return [] if mask is None else [(clip_frames(videos, made.clip, (frame,))[0], mask)]
 
 
-def verdict_of(sample: Planted, thresholds: VerificationThresholds) -> Verdict:
-    return verification.verify(sample.draft, DescriptorEmbedder().embed, sample.stored, thresholds, sample.words)
+def verdict_of(sample: Planted) -> Verdict:
+    embed, thresholds = DescriptorEmbedder().embed, VerificationThresholds()
+    return verification.verify(sample.draft, embed, sample.stored, thresholds, sample.words)
 
 
-def caught_by(verdict: Verdict) -> list[tuple[str, Reason]]:
-    return [(check.name, check.reason) for check in verdict.checks if not check.passed]
+Log = Callable[[str, str, int, Verdict], None]
 
 
-def run(videos: Path, clips: Sequence[str], samples_per_fault: int, log: Any = None) -> dict[str, Any]:
-    """Counts: clean samples and what fails them; per fault and severity planted, caught, caught by its own check."""
-    thresholds = VerificationThresholds()
-    clean, refused = [], Counter[str]()
-    failing: Counter[str] = Counter()
-    passed = 0
-    for name, sample in samples_of(videos, clips):
+def run(
+    samples: Iterable[tuple[str, Planted | BadInput]], samples_per_fault: int, log: Log | None = None
+) -> dict[str, Any]:
+    """Counts: clean samples and what fails them; per fault and severity: [planted, caught by a check made for it].
+
+    Faults are planted into samples that pass, so that what fails before counts as no catch.
+    """
+    refused, failing = Counter[str](), Counter[str]()
+    passing: list[tuple[str, Planted]] = []
+    num_clean = 0
+    for name, sample in samples:
         if isinstance(sample, BadInput):
             refused[str(sample.reason)] += 1
             continue
-        verdict = verdict_of(sample, thresholds)
-        clean.append((name, sample))
-        passed += verdict.passed
-        failing.update(check for check, _ in caught_by(verdict))
+        verdict = verdict_of(sample)
+        num_clean += 1
+        failing.update(check.name for check in verdict.checks if not check.passed)
+        if verdict.passed:
+            passing.append((name, sample))
         if log:
             log(name, "clean", -1, verdict)
-    counts: dict[str, dict[str, list[int]]] = defaultdict(lambda: {name: [0, 0, 0] for name in SEVERITIES})
-    order = np.random.default_rng(0).permutation(len(clean))
-    for fault, (plant, reasons) in FAULTS.items():
-        for severity, word in enumerate(SEVERITIES):
-            cell = counts[fault][word]
-            for position in order:
-                if cell[0] >= samples_per_fault:
-                    break
-                name, sample = clean[position]
-                faulty = plant(sample, severity)
-                if faulty is None:
-                    continue
-                verdict = verdict_of(faulty, thresholds)
-                found = [(check, reason) for check, reason in caught_by(verdict) if check not in BYTES]
-                cell[0] += 1
-                cell[1] += bool(found)
-                cell[2] += any(reason in reasons for _, reason in found)
-                if log:
-                    log(name, fault, severity, verdict)
+    order = [passing[place] for place in np.random.default_rng(0).permutation(len(passing))]
     return {
-        "clean": len(clean),
-        "passed": passed,
+        "clean": num_clean,
+        "passed": len(passing),
         "failing": dict(failing.most_common()),
         "refused": dict(refused),
-        "faults": {name: dict(cells) for name, cells in counts.items()},
+        "faults": {
+            name: {
+                word: caught(order, name, severity, samples_per_fault, log) for severity, word in enumerate(SEVERITIES)
+            }
+            for name in FAULTS
+        },
     }
 
 
-def share(counts: Sequence[Sequence[int]], place: int = 2) -> float:
+def caught(samples: list[tuple[str, Planted]], fault: str, severity: int, limit: int, log: Log | None) -> list[int]:
+    plant, made_for_it = FAULTS[fault]
+    num_planted = num_caught = 0
+    for name, sample in samples:
+        faulty = plant(sample, severity) if num_planted < limit else None
+        if faulty is None:
+            continue
+        verdict = verdict_of(faulty)
+        num_planted += 1
+        num_caught += any(check.name in made_for_it for check in verdict.checks if not check.passed)
+        if log:
+            log(name, fault, severity, verdict)
+    return [num_planted, num_caught]
+
+
+def share(counts: Sequence[Sequence[int]], place: int = 1) -> float:
     """The mean over faults of the share that is caught: every trap weighs the same."""
     shares = [cell[place] / cell[0] for cell in counts if cell[0]]
     return float(np.mean(shares)) if shares else 0.0
@@ -156,13 +172,18 @@ def rates(found: dict[str, Any]) -> dict[str, float]:
 
 def measure(videos: Path, work: Path) -> Section:
     del work
-    found = run(videos, REPORTING, SAMPLES_PER_FAULT)
+    return section_of(run(samples_of(videos, REPORTING), SAMPLES_PER_FAULT))
+
+
+def section_of(found: dict[str, Any]) -> Section:
     rate = rates(found)
     rows = [
-        [name, *(f"{cells[word][2]}/{cells[word][0]}" if cells[word][0] else None for word in SEVERITIES)]
+        [name, *(f"{cells[word][1]}/{cells[word][0]}" if cells[word][0] else None for word in SEVERITIES)]
         for name, cells in found["faults"].items()
     ]
-    clean = f"Clean samples passed: {found['passed']} of {found['clean']} (failing checks: {found['failing'] or 'none'})."
+    clean = (
+        f"Clean samples passed: {found['passed']} of {found['clean']} (failing checks: {found['failing'] or 'none'})."
+    )
     text = f"{clean}\n\n{table(('caught', *SEVERITIES), rows)}"
     bars = {
         "at least 95 % of severe faults are caught": rate["severe caught"] >= 0.95,
@@ -177,25 +198,20 @@ def main() -> None:
     parser.add_argument("videos", type=Path)
     parser.add_argument("--tuning", action="store_true", help="on the clips thresholds may be fitted on")
     parser.add_argument("--samples", type=int, default=SAMPLES_PER_FAULT, help="per fault and severity")
-    parser.add_argument("--scores", type=Path, help="append every score to this file, for fitting")
+    parser.add_argument("--scores", type=Path, help="write every score to this file (JSON lines), for fitting")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    began = time.perf_counter()
     lines: list[str] = []
 
     def log(name: str, fault: str, severity: int, verdict: Verdict) -> None:
-        import json
-
         lines.append(json.dumps([name, fault, severity, verdict.scores]))
 
-    found = run(arguments.videos, TUNING if arguments.tuning else REPORTING, arguments.samples, log)
+    clips = TUNING if arguments.tuning else REPORTING
+    found = run(samples_of(arguments.videos, clips), arguments.samples, log)
     if arguments.scores:
         arguments.scores.write_text("\n".join(lines) + "\n")
-    print(found["clean"], found["passed"], found["failing"], found["refused"])
-    for name, cells in found["faults"].items():
-        print(f"{name:42s}", *(f"{word} {cells[word][2]:3d} ({cells[word][1]:3d}) of {cells[word][0]:3d}  " for word in SEVERITIES))
-    print({name: round(value, 3) for name, value in rates(found).items()})
-    print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
+    print(section_of(found).markdown)
+    print(json.dumps(rates(found), indent=1))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ from truth import masks_at
 from actors.embedder import DescriptorEmbedder
 from schemas.config import MiningConfig
 from schemas.fill import Donor
-from schemas.sample import Scene
+from schemas.sample import Neighbours, Scene
 from schemas.video import Footage, Image, Mask
-from stages import masks, media, pairing
+from stages import masks, media, neighbours, pairing
 from stages.linking import Identity
+from stages.plates import FEW_OFFSETS_SECONDS as FEW
+from stages.plates import OFFSETS_SECONDS as MANY
 
 NUM_ANCHORS = 8  # frames per clip, evenly spread
 SAME_FOOTAGE = {"comp_dog_dancer": {"davis_dog", "davis_dance-twirl"}}
@@ -91,9 +93,14 @@ def scenes_of(videos: Path, clip: str, num_pairs: int) -> list[TrueScene]:
             [each.name for each in subjects],
             [each.category for each in subjects],
             clip,
+            *(neighbours_of(videos, clip, footage.seconds[place], spans) for place, spans in ((a, FEW), (b, MANY))),
         )
         scenes.append(TrueScene(clip, (footage.indices[a], footage.indices[b]), scene))
     return scenes
+
+
+def neighbours_of(videos: Path, clip: str, seconds: float, offsets_seconds: Sequence[float]) -> Neighbours:
+    return neighbours.read_neighbours(str(videos / str(_entry(videos, clip)["name"])), seconds, offsets_seconds)
 
 
 def donors_of(videos: Path, clip: str, pool: Sequence[str], start: int, num_donors: int = 3) -> list[Donor]:

@@ -1,6 +1,7 @@
 """Stages iii and iv: draft a sample from a pair, caption it, verify its stored bytes, accept it or ask for a retry."""
 
 import json
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -14,12 +15,12 @@ from schemas.fill import Donor
 from schemas.keys import sample_key, seed_of
 from schemas.questions import Unusable
 from schemas.reasons import Reason
-from schemas.sample import Captions, Draft, Mode, Scene, Task, Verdict
+from schemas.sample import Captions, Draft, Mode, Neighbours, Scene, Task, Verdict
 from schemas.video import Image
 from schemas.work import Outcome, Phase, Result, Unit
 from stages import captions as wording
 from stages import facts as measuring
-from stages import generation, manipulation, masks, media, samples, verification
+from stages import generation, manipulation, masks, media, neighbours, plates, samples, verification
 
 DONORS_PER_ATTEMPT = 3
 DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipulation.draft_manipulation}
@@ -153,7 +154,16 @@ def read_scene(payload: dict[str, Any]) -> Scene:
         identities=[subject["identity"] for subject in subjects],
         categories=[subject["category"] for subject in subjects],
         content_hash=payload["content_hash"],
+        near_a=_near(payload, "seconds_a", plates.FEW_OFFSETS_SECONDS, inside_a),
+        near_b=_near(payload, "seconds_b", plates.OFFSETS_SECONDS, inside_b),
     )
+
+
+def _near(
+    payload: dict[str, Any], when: str, offsets_seconds: Sequence[float], inside: tuple[slice, slice]
+) -> Neighbours:
+    """The frames around A or B. Those of another shot cannot be laid over it: a plate stops there by itself."""
+    return neighbours.read_neighbours(payload["path"], payload[when], offsets_seconds, inside)
 
 
 def _picture(content_box: list[int] | None) -> tuple[slice, slice]:

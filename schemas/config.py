@@ -83,7 +83,7 @@ class VerificationThresholds(_Section):
     max_background_inliers: float = 0.010  # share of background features of the reference found in the output
     max_background_blocks: float = 0.02  # share of its textured background blocks found in the output
     max_rim_leak: float = 0.006  # share of the reference's surroundings that frame A shows there too
-    max_mask_leak: float = 0.02  # share of the reference's subject that the output shows as background
+    max_mask_leak: float = 0.015  # share of the reference's subject that frames around A show in place, as background
     max_copy_ncc: float = 0.875  # after the best similarity transform
     min_handedness: float = 0.0  # correlation with the source, straight minus mirrored
     min_area_ratio: float = 0.80

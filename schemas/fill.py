@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from schemas.sample import Plate
 from schemas.video import Image, Mask
 
 
@@ -40,6 +41,7 @@ class FillRequest:
     category: str = "subject"
     donors: list[Donor] = field(default_factory=list)
     avoid: Mask | None = None  # other subjects: nothing may be borrowed from there
+    plate: Plate | None = None  # what is known to stand behind the subject in the region
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,23 @@ class Task(StrEnum):
         return cls(f"{number}_{mode.value}")
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Frames around another one, nearest first: what they show behind a subject makes its clean plate."""
+
+    before: list[Image] = field(default_factory=list)
+    after: list[Image] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """A frame without its subject, where that is known (True): pixels of neighbouring frames laid over it."""
+
+    image: Image
+    known: Mask
+    still: Mask  # where the frame itself shows what its neighbours show: background, whatever a mask says
+
+
 @dataclass(slots=True)
 class Scene:
     """A pair with its pixels: frames A and B, and per subject (same order everywhere) its masks and names."""
@@ -44,6 +61,8 @@ class Scene:
     identities: list[str]
     categories: list[str]
     content_hash: str  # of the source: donors must come from another one
+    near_a: Neighbours = field(default_factory=Neighbours)
+    near_b: Neighbours = field(default_factory=Neighbours)
 
 
 @dataclass(slots=True)
@@ -58,6 +77,7 @@ class Reference:
     identity: str
     category: str
     origin: str  # clip key or content hash of the background's donor
+    plate: Plate | None = None  # frame A without its subjects, as far as neighbouring frames show it
 
 
 @dataclass(slots=True)

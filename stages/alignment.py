@@ -7,7 +7,6 @@ only ever measured after alignment (the copy-paste check of OpenSubject's verifi
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -25,6 +24,10 @@ MIN_OVERLAP = 0.6  # of the smaller subject: less would let two small parts stan
 FEATURES_SIDE_PX = 480
 MAX_FEATURES = 500
 RATIO_TEST = 0.8  # Lowe 2004, section 7.1
+BLOCKS_SIDE_PX = 192
+BLOCK_SCALES = (0.63, 0.8, 1.0, 1.26, 1.6)
+MIN_BLOCK_TEXTURE = 8.0  # grey levels, after the best plane
+SAME_BLOCK = 0.93
 MIN_INLIERS = 6  # a similarity is fixed by 2 matches; fewer than 6 agree by chance
 
 
@@ -195,18 +198,10 @@ class Agreement:
 def agreement(first: Features, second: Features) -> Agreement:
     """Ratio-tested mutual matches that follow one similarity transform (RANSAC)."""
     smaller = min(len(first.points), len(second.points))
-    if smaller < MIN_INLIERS:
+    matched = _matches(first, second)
+    if matched is None:
         return Agreement(0, smaller, None)
-    matcher = cv2.BFMatcher(cv2.NORM_L2)
-    good = [
-        best
-        for best, other in (found for found in matcher.knnMatch(first.descriptors, second.descriptors, k=2))
-        if best.distance < RATIO_TEST * other.distance
-    ]
-    if len(good) < MIN_INLIERS:
-        return Agreement(0, smaller, None)
-    source = first.points[[match.queryIdx for match in good]]
-    target = second.points[[match.trainIdx for match in good]]
+    source, target = matched
     matrix, inliers = cv2.estimateAffinePartial2D(source, target, ransacReprojThreshold=4.0)
     if matrix is None:
         return Agreement(0, smaller, None)
@@ -215,25 +210,59 @@ def agreement(first: Features, second: Features) -> Agreement:
     return Agreement(len(distinct), smaller, np.asarray(matrix, np.float64))
 
 
+def homography(first: Features, second: Features, min_share: float) -> NDArray[np.float64] | None:
+    """The 3x3 homography from first to second picture that at least `min_share` of the matches follow (RANSAC); None
+    when too few do, or when it folds or shrinks the picture beyond what a camera does."""
+    matched = _matches(first, second)
+    if matched is None:
+        return None
+    matrix, inliers = cv2.findHomography(*matched, cv2.RANSAC, 3.0, maxIters=2000, confidence=0.999)
+    if matrix is None or np.count_nonzero(inliers) < max(2 * MIN_INLIERS, min_share * len(matched[0])):
+        return None
+    growth = float(np.linalg.det(matrix[:2, :2]))
+    return np.asarray(matrix, np.float64) if 0.2 < growth < 5 else None
+
+
+def _matches(first: Features, second: Features) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Points of ratio-tested matches in both pictures; None when there are fewer than MIN_INLIERS."""
+    if min(len(first.points), len(second.points)) < MIN_INLIERS:
+        return None
+    matcher = cv2.BFMatcher(cv2.NORM_L2)
+    good = [
+        best
+        for best, other in (found for found in matcher.knnMatch(first.descriptors, second.descriptors, k=2))
+        if best.distance < RATIO_TEST * other.distance
+    ]
+    if len(good) < MIN_INLIERS:
+        return None
+    return first.points[[match.queryIdx for match in good]], second.points[[match.trainIdx for match in good]]
+
+
 def found_blocks(first: Image, first_usable: Mask, second: Image) -> float:
     """Share in [0, 1] of the textured blocks of one background found, unturned, anywhere in the second picture.
 
-    Catches leaked backgrounds too soft for features. 0 when no block has texture.
+    Catches leaked backgrounds too soft for features. Blocks overlap by half, so that a leaked strip holds whole ones;
+    the second picture is looked at in BLOCK_SCALES of its size. 0 when no block has texture.
     """
-    small, other = _shrink(first, 192), _shrink(second, 192)
+    small = _shrink(first, BLOCKS_SIDE_PX)
     usable = masks.resize(first_usable, *small.shape[:2])
-    rows = np.linspace(0, small.shape[0], 5).astype(int)
-    columns = np.linspace(0, small.shape[1], 7).astype(int)
+    others = [_shrink(second, round(BLOCKS_SIDE_PX * scale)) for scale in BLOCK_SCALES]
+    tall, wide = max(small.shape[0] // 5, 12), max(small.shape[1] // 8, 12)
     num_blocks = num_found = 0
-    for top, bottom in pairwise(rows):
-        for left, right in pairwise(columns):
-            block = small[top:bottom, left:right]
-            if usable[top:bottom, left:right].mean() < 0.98 or _texture(block) < 6.0:
+    for top in range(0, small.shape[0] - tall + 1, tall // 2):
+        for left in range(0, small.shape[1] - wide + 1, wide // 2):
+            block = small[top : top + tall, left : left + wide]
+            if usable[top : top + tall, left : left + wide].mean() < 0.98 or _texture(block) < MIN_BLOCK_TEXTURE:
                 continue
             num_blocks += 1
-            if block.shape[0] <= other.shape[0] and block.shape[1] <= other.shape[1]:
-                num_found += bool(cv2.matchTemplate(other, block, cv2.TM_CCOEFF_NORMED).max() > 0.92)
+            num_found += any(_contains(other, block) for other in others)
     return num_found / num_blocks if num_blocks else 0.0
+
+
+def _contains(picture: NDArray[np.float32], block: NDArray[np.float32]) -> bool:
+    if block.shape[0] > picture.shape[0] or block.shape[1] > picture.shape[1]:
+        return False
+    return bool(cv2.matchTemplate(picture, block, cv2.TM_CCOEFF_NORMED).max() > SAME_BLOCK)
 
 
 def _texture(block: NDArray[np.float32]) -> float:

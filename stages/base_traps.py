@@ -11,6 +11,7 @@ from stages.traps import Embed, different_share
 
 CANDIDATES = 2  # places of the base, per view of the removed subject, that the embedder judges
 NUM_EMPTY = 4  # places of the empty background it is shown for comparison
+STRETCH, MIN_STRETCH_PX = 0.04, 8  # of the box's border
 MIN_LIFT = 0.5  # of the way from the background's similarity to identity, before a place counts
 
 
@@ -144,6 +145,32 @@ def seam(draft: Draft, base: Base) -> float:
             steps.append(_extra_step(before[:, x0:x1], after[:, x0:x1], position, 0))
     joined = np.concatenate(steps) if steps else np.zeros(1)
     return float((joined > 24.0).mean())
+
+
+def step(draft: Draft, base: Base) -> float:
+    """The largest mean step across the box's border that the base has and the output has not, in grey levels, over any
+    stretch of STRETCH of the border: where a shadow that leaves the box is cut off, or a filling does not fit."""
+    x0, y0, x1, y1 = (round(side) for side in base.box)
+    height, width = base.image.shape[:2]
+    length = max(round(STRETCH * 2 * (x1 - x0 + y1 - y0)), MIN_STRETCH_PX)
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (draft.output, base.image)]
+    smooth = [cv2.GaussianBlur(picture, (3, 3), 0) for picture in grey]
+    rows, columns = slice(y0, y1), slice(x0, x1)
+    sides = [(1, x0 + 1, x0 - 2, rows, x0 > 1), (1, x1 - 2, x1 + 1, rows, x1 < width - 1)]
+    sides += [(0, y0 + 1, y0 - 2, columns, y0 > 1), (0, y1 - 2, y1 + 1, columns, y1 < height - 1)]
+    largest = 0.0
+    for axis, inside, outside, along, is_inner in sides:
+        if not is_inner or along.stop - along.start < length:
+            continue
+        before, after = (picture[along] if axis == 1 else picture[:, along] for picture in smooth)
+        means = [
+            np.abs(
+                np.convolve(picture.take(inside, axis) - picture.take(outside, axis), np.ones(length) / length, "valid")
+            )
+            for picture in (before, after)
+        ]
+        largest = max(largest, float((means[1] - means[0]).max()))
+    return largest
 
 
 def _extra_step(

@@ -11,9 +11,9 @@ from schemas.errors import BadInput
 from schemas.fill import Donor, Fill, Filled, FillRequest
 from schemas.keys import seed_of
 from schemas.reasons import Reason
-from schemas.sample import Draft, Mode, Reference, Scene, Task
+from schemas.sample import Draft, Mode, Plate, Reference, Scene, Task
 from schemas.video import Image, Mask
-from stages import augmentation, cutout, masks
+from stages import augmentation, cutout, masks, plates
 
 FillMany = Callable[[Sequence[FillRequest]], list[Filled | BadInput]]
 """One answer per request, in order: the image editor's method."""
@@ -51,8 +51,9 @@ def draft_generation(
     """
     output, output_masks = scaled_output(scene, config)
     usable = other_sources(donors, scene)
+    plate = plates.clean_plate(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
     plans = [
-        plan_reference(scene, position, key, attempt, usable, config, output)
+        plan_reference(scene, position, key, attempt, usable, config, output, plate)
         for position in range(len(scene.identities))
     ]
     answers = answered(fill([plan.request for plan in plans]), len(plans))
@@ -72,7 +73,14 @@ def draft_generation(
 
 
 def plan_reference(
-    scene: Scene, position: int, key: str, attempt: int, donors: list[Donor], config: SynthesisConfig, output: Image
+    scene: Scene,
+    position: int,
+    key: str,
+    attempt: int,
+    donors: list[Donor],
+    config: SynthesisConfig,
+    output: Image,
+    plate: Plate,
 ) -> PlannedReference:
     """Cuts subject `position` out of frame A, places it on a canvas and words the outpainting request."""
     identity, category, rung = scene.identities[position], scene.categories[position], rung_of(attempt)
@@ -90,6 +98,7 @@ def plan_reference(
         identity=identity,
         category=category,
         origin="",
+        plate=plate,
     )
     request = FillRequest(
         image=image,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from schemas.config import SynthesisConfig
@@ -9,10 +10,10 @@ from schemas.errors import BadInput
 from schemas.fill import Donor, Fill, Filled, FillRequest
 from schemas.keys import seed_of
 from schemas.reasons import Reason
-from schemas.sample import Base, Draft, Mode, Scene, Task
+from schemas.sample import Base, Draft, Mode, Neighbours, Plate, Scene, Task
 from schemas.subject import Box
 from schemas.video import Image, Mask
-from stages import masks
+from stages import masks, plates
 from stages.generation import (
     FillMany,
     answered,
@@ -53,7 +54,8 @@ def draft_manipulation(
     output, output_masks = scaled_output(scene, config)
     usable = other_sources(donors, scene)
     target = _choose(output_masks, key, attempt, config)
-    plan = plan_reference(scene, target.position, key, attempt, usable, config, output)
+    plate_a = plates.clean_plate(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
+    plan = plan_reference(scene, target.position, key, attempt, usable, config, output, plate_a)
     request = FillRequest(
         image=output,
         region=target.region,
@@ -64,6 +66,7 @@ def draft_manipulation(
         category=scene.categories[target.position],
         donors=usable,
         avoid=target.others | output_masks[target.position],
+        plate=_plate(scene, output, output_masks),
     )
     base_answer, reference_answer = _two(fill([request, plan.request]))
     operation = "replace"
@@ -86,6 +89,24 @@ def draft_manipulation(
         scene_masks=output_masks,
         parameters={"references": [parameters_of(plan)], "operation": operation, "box": list(target.box)},
     )
+
+
+def _plate(scene: Scene, output: Image, output_masks: list[Mask]) -> Plate:
+    """What stands behind the subjects of the output, as far as the frames around B show it."""
+    everyone: Mask = np.logical_or.reduce(output_masks)
+    plate = plates.clean_plate(output, everyone, _scaled(scene.near_b, output))
+    return plates.without_still_parts(plate, output, everyone)
+
+
+def _scaled(near: Neighbours, output: Image) -> Neighbours:
+    """Neighbours at the output's size."""
+    size = (output.shape[1], output.shape[0])
+
+    def at_size(image: Image) -> Image:
+        small = image if image.shape == output.shape else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(small, dtype=np.uint8)
+
+    return Neighbours([at_size(image) for image in near.before], [at_size(image) for image in near.after])
 
 
 def _two(answers: list[Filled | BadInput]) -> tuple[Filled | BadInput, Filled | BadInput]:

@@ -23,26 +23,7 @@ RING = 0.15  # width of the ring a subject may have grown into, of the square ro
 MIN_CONTRAST = 0.3  # between how often subject and background look like the subject
 MAX_STEPS = 0.9  # share of the outline
 COLOR_BIN, NUM_BINS = 12, 22  # Lab values per bin, bins per channel
-UNSEEN = 0.0  # the score of a trap that had nothing to look at
-
-
-def background_leak(draft: Draft) -> tuple[float, float]:
-    """(feature inlier share, share of found blocks), worst reference: does its background show the output's place?
-
-    Features are also looked for in frame A, which shows the same place from elsewhere.
-    """
-    around_output = ~_union(draft.output_masks + draft.scene_masks, draft.output)
-    output_features = alignment.features(draft.output, around_output)
-    source_features: alignment.Features | None = None
-    shares, blocks = [UNSEEN], [UNSEEN]
-    for reference in draft.references:
-        around = ~masks.dilate(reference.mask, 0.02 * max(reference.mask.shape))
-        if source_features is None or not _same(reference.source, draft.references[0].source):
-            source_features = alignment.features(reference.source, ~reference.source_mask)
-        own = alignment.features(reference.image, around)
-        shares += [alignment.agreement(own, other).share for other in (output_features, source_features)]
-        blocks.append(alignment.found_blocks(reference.image, around, draft.output))
-    return max(shares), max(blocks)
+CANDIDATES = 3  # places of a reference, per known subject, that are looked at closely
 
 
 def copy_paste(draft: Draft) -> float:
@@ -134,23 +115,42 @@ def _outline_steps(image: Image, mask: Mask) -> float:
     return float((steps >= 14).mean()) if len(steps) else 1.0
 
 
-def two_subjects(draft: Draft, number: int) -> float:
-    """Worst sign that reference `number` shows more than its subject, in [0, 1].
+def second_subject(draft: Draft, number: int, embed: Embed) -> float:
+    """Is any subject of the draft seen in reference `number` outside its mask? In [-1, 1], 1: as it is.
 
-    Shared pixels with another reference's source mask; a mask of two separate large parts; any known subject found
-    outside the mask.
+    Of the places that correlate with the subject, the least of correlation and similarity counts: a smooth gradient
+    correlates with anything, and grey ground is like a grey coat, but hardly ever both.
     """
     reference = draft.references[number]
-    others = [other for position, other in enumerate(draft.references) if position != number]
-    scores = [_split(reference.mask)]
-    scores += [
-        _shared(reference.source_mask, other.source_mask) for other in others if _same(reference.source, other.source)
-    ]
     forbidden = masks.dilate(reference.mask, 2.0)
-    for known in [reference, *others]:
-        places = search.sightings(known.image, known.mask, reference.image, forbidden)
-        scores.append(search.likeness(known.image, known.mask, reference.image, places))
-    return max(scores)
+    best = -1.0
+    for known in [reference, *(other for other in draft.references if other is not reference)]:
+        places = search.sightings(known.image, known.mask, reference.image, forbidden)[:CANDIDATES]
+        places = [place for place in places if place.mask.any()]
+        vectors = embed([(known.image, known.mask), *((reference.image, place.mask) for place in places)])
+        for place, similarity in zip(places, vectors[1:] @ vectors[0], strict=True):
+            correlation = search.likeness(known.image, known.mask, reference.image, [place])
+            best = max(best, min(correlation, float(similarity)))
+    return best
+
+
+def shared_mask(draft: Draft, number: int) -> float:
+    """Largest share, in [0, 1], of another subject of the same frame that reference `number` was cut out with."""
+    reference = draft.references[number]
+    others = [other for place, other in enumerate(draft.references) if place != number]
+    return max(
+        (
+            _shared(reference.source_mask, other.source_mask)
+            for other in others
+            if _same(reference.source, other.source)
+        ),
+        default=0.0,
+    )
+
+
+def split(reference: Reference) -> float:
+    """1 when a gap parts the subject into two large pieces (two, or one cut by what stood before it), else 0."""
+    return _split(reference.mask)
 
 
 def _split(mask: Mask) -> float:
@@ -173,6 +173,13 @@ def identity(draft: Draft, embed: Embed) -> float:
     subjects = [(reference.image, reference.mask) for reference in draft.references]
     sources = [(reference.source, reference.source_mask) for reference in draft.references]
     vectors = embed(subjects + sources)
+    return float((vectors[: len(subjects)] * vectors[len(subjects) :]).sum(axis=1).min())
+
+
+def target_identity(draft: Draft, embed: Embed) -> float:
+    """Cosine between each reference and its own subject in the output, worst one: do A and B show the same?"""
+    subjects = [(reference.image, reference.mask) for reference in draft.references]
+    vectors = embed([*subjects, *((draft.output, mask) for mask in draft.output_masks)])
     return float((vectors[: len(subjects)] * vectors[len(subjects) :]).sum(axis=1).min())
 
 
@@ -220,10 +227,3 @@ def _warp_mask(reference: Reference) -> Mask:
     warp = np.asarray(reference.warp, np.float64)
     warped = cv2.warpPerspective(reference.source_mask.astype(np.float32), warp, size, flags=cv2.INTER_LINEAR)
     return np.asarray(warped >= 0.5, np.bool_)
-
-
-def _union(parts: Sequence[Mask], image: Image) -> Mask:
-    union: Mask = np.zeros(image.shape[:2], np.bool_)
-    for part in parts:
-        union |= part
-    return union

@@ -8,7 +8,7 @@ from schemas.questions import Answer, Question, Unusable, VerdictAnswer
 from schemas.reasons import Reason
 from schemas.sample import Base, Check, Draft, Verdict
 from schemas.video import Image
-from stages import base_traps, facts, instructions, masks, traps
+from stages import base_traps, facts, instructions, leaks, masks, traps
 from stages.traps import Embed
 
 VLM_SCORE = "vlm_score"
@@ -44,17 +44,23 @@ LIMITS: dict[str, Limit] = {
     "area_ratio_min": _at_least("min_area_ratio", Reason.OBJECT_EXPANSION),
     "area_ratio_max": _at_most("max_area_ratio", Reason.OBJECT_EXPANSION),
     "handedness": _at_least("min_handedness", Reason.MIRRORED),
+    "split": _at_most(0.0, Reason.TWO_SUBJECTS),
+    "shared_mask": _at_most("max_shared_mask", Reason.TWO_SUBJECTS),
     "second_subject": _at_most("max_second_subject", Reason.TWO_SUBJECTS),
     "identity": _at_least("min_identity", Reason.IDENTITY_DRIFT),
+    "target_identity": _at_least("min_target_identity", Reason.IDENTITY_DRIFT),
     "binding_margin": _at_least("min_binding_margin", Reason.SWAPPED_REFERENCES),
     "background_inliers": _at_most("max_background_inliers", Reason.BACKGROUND_LEAK),
     "background_blocks": _at_most("max_background_blocks", Reason.BACKGROUND_LEAK),
+    "rim_leak": _at_most("max_rim_leak", Reason.BACKGROUND_LEAK),
+    "mask_leak": _at_most("max_mask_leak", Reason.BACKGROUND_LEAK),
     "copy_ncc": _at_most("max_copy_ncc", Reason.COPY_PASTE),
     "base_untouched": _at_most("max_base_untouched", Reason.SUBJECT_IN_BASE),
-    "base_copy": _at_most("max_copy_ncc", Reason.SUBJECT_IN_BASE),
+    "base_copy": _at_most("max_base_copy", Reason.SUBJECT_IN_BASE),
     "base_identity": _at_most("max_base_identity", Reason.SUBJECT_IN_BASE),
     "base_silhouette": _at_most("max_base_silhouette", Reason.SUBJECT_IN_BASE),
     "base_seam": _at_most("max_base_seam", Reason.SUBJECT_IN_BASE),
+    "base_step": _at_most("max_base_step", Reason.SUBJECT_IN_BASE),
     VLM_SCORE: _at_least("min_vlm_score", Reason.VLM_REJECTED),
 }
 """The table of traps: which score guards against which, in the order the checks are run and reported."""
@@ -98,12 +104,13 @@ def measure(
     """
     if not draft.references:
         raise ValueError("a draft without references cannot be verified")
-    inliers, blocks = traps.background_leak(draft)
+    inliers, blocks = leaks.background_leak(draft)
     scores = {
         "lossy_share": lossy_share(draft, members_of(draft) if stored is None else stored),
         "binding": binding(draft, instruction),
-        **_reference_scores(draft),
+        **_reference_scores(draft, embed),
         "identity": traps.identity(draft, embed),
+        "target_identity": traps.target_identity(draft, embed),
         "binding_margin": traps.binding_margin(draft, embed),
         "background_inliers": inliers,
         "background_blocks": blocks,
@@ -114,7 +121,7 @@ def measure(
     return {name: float(score) for name, score in scores.items()}
 
 
-def _reference_scores(draft: Draft) -> dict[str, float]:
+def _reference_scores(draft: Draft, embed: Embed) -> dict[str, float]:
     """The scores of one reference at a time; the worst reference counts."""
     references = draft.references
     ratios = [traps.measured_ratios(reference) for reference in references]
@@ -123,7 +130,11 @@ def _reference_scores(draft: Draft) -> dict[str, float]:
         "area_ratio_min": min(kept for kept, _ in ratios),
         "area_ratio_max": max(grown for _, grown in ratios),
         "handedness": min(traps.handedness(reference) for reference in references),
-        "second_subject": max(traps.two_subjects(draft, number) for number in range(len(references))),
+        "split": max(traps.split(reference) for reference in references),
+        "shared_mask": max(traps.shared_mask(draft, number) for number in range(len(references))),
+        "second_subject": max(traps.second_subject(draft, number, embed) for number in range(len(references))),
+        "rim_leak": max(leaks.rim_leak(reference) for reference in references),
+        "mask_leak": max(leaks.mask_leak(draft, number) for number in range(len(references))),
     }
 
 
@@ -136,6 +147,7 @@ def _base_scores(draft: Draft, base: Base, embed: Embed) -> dict[str, float]:
         "base_identity": similarity,
         "base_silhouette": base_traps.silhouette(draft, base),
         "base_seam": base_traps.seam(draft, base),
+        "base_step": base_traps.step(draft, base),
     }
 
 

@@ -9,8 +9,8 @@ VERSIONS: dict[str, int] = {
     "curate": 2,
     "mine": 3,
     "link": 1,
-    "synthesize": 1,
-    "verify": 2,
+    "synthesize": 2,
+    "verify": 3,
     "caption": 1,
 }
 
@@ -18,7 +18,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "curate": ("media", "shots", "gradual", "scoring", "curation"),
     "mine": ("media", "mining", "linking", "pairing", "foreground", "instances", "confidence", "descriptors"),
     "link": ("media", "linking", "recurrence", "pairing"),
-    "synthesize": ("media", "generation", "manipulation", "compositing", "inpainting", "samples"),
+    "synthesize": ("media", "generation", "manipulation", "compositing", "inpainting", "neighbours", "samples"),
     "verify": ("verification", "descriptors"),
     "caption": ("captions",),
 }

@@ -91,7 +91,7 @@ def make_base(output: Image, subject: Mask, operation: str) -> Base:
     region = masks.mask_of(box, HEIGHT, WIDTH)
     place = np.roll(texture(1, (130, 150, 170)), 15, axis=1)  # what is really behind the subject
     if operation == "replace":
-        newcomer = shape(int((x0 + x1) / 2), int((y0 + y1) / 2), int(0.7 * (y1 - y0)), lean=-0.2)
+        newcomer = shape(int((x0 + x1) / 2), int((y0 + y1) / 2), int(0.5 * (y1 - y0)), lean=-0.2)
         place = paint(place, newcomer, texture(33, SKINS[2]))
     return Base(
         np.where(region[..., None], place, output), box, operation, "subject" if operation == "replace" else "", "x"
