@@ -120,6 +120,7 @@ def _shot(mine: MineClip, unit: Unit) -> Shot:
     """The steps of MineClip, with everything in between kept; the rows are its own."""
     config = Config()
     footage, tracks = mine.tracks(unit)
+    tracks = linking.unbroken(tracks)
     embeddings = mine._embed(footage, tracks)
     identities = linking.link(tracks, embeddings, config.linking.min_similarity, config.linking.margin)
     needed = max(2, ceil(config.mining.min_anchor_share * len(footage.anchors)))

@@ -58,6 +58,7 @@ class MineClip:
 
     def __call__(self, unit: Unit) -> Result:
         footage, tracks = self.tracks(unit)
+        tracks = linking.unbroken(tracks)
         with self._timed("embed"):
             embeddings = self._embed(footage, tracks)
         with self._timed("link"):

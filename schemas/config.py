@@ -44,7 +44,7 @@ class MiningConfig(_Section):
     """Stage ii."""
 
     anchors_per_clip: int = Field(10, ge=2)  # K frames masks are made for
-    min_anchor_share: float = Field(0.5, gt=0, le=1)  # m of K: category and identity consensus
+    min_anchor_share: float = Field(0.3, gt=0, le=1)  # m of K: category and identity consensus
     max_pairs_per_clip: int = Field(8, ge=1)
     max_subjects_per_pair: int = Field(3, ge=1)
     min_similarity: float = Field(0.80, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong

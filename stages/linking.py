@@ -16,7 +16,8 @@ from schemas.video import Mask
 from stages import masks
 
 _REACH = 0.75  # of a subject's side: how far away it may go on
-_MAX_GROWTH = 2.0  # of its area meanwhile
+_MAX_GROWTH = 1.5  # of its area meanwhile
+_SUDDEN = 1.8  # growth of an area from sight to sight that is no approach
 _BEST_VIEWS = 3  # of two sets of views that are compared: poses differ, a few good matches are enough
 
 
@@ -34,6 +35,28 @@ class Identity:
         self.masks.update(track.masks)
         self.scores.update(track.scores)
         self.embeddings.update(embeddings)
+
+
+def unbroken(tracks: Sequence[Track]) -> list[Track]:
+    """The tracks, cut wherever the mask grows or shrinks too much from one sight to the next: there one has run into
+    another, or out of it, and who goes on under the track's name is anyone's guess."""
+    whole: list[Track] = []
+    for track in tracks:
+        pieces: list[list[int]] = []
+        for position in sorted(track.masks):
+            if not pieces or _is_sudden(track.masks[pieces[-1][-1]], track.masks[position]):
+                pieces.append([])
+            pieces[-1].append(position)
+        whole += [
+            Track(track.category, {at: track.masks[at] for at in piece}, {at: track.scores[at] for at in piece})
+            for piece in pieces
+        ]
+    return whole
+
+
+def _is_sudden(mask: Mask, following: Mask) -> bool:
+    areas = sorted((masks.area_px(mask), masks.area_px(following)))
+    return areas[1] > _SUDDEN * max(areas[0], 1)
 
 
 def link(

@@ -15,6 +15,7 @@ from stages import alignment, masks
 from stages.linking import Identity
 
 _SIDE_PX = 64
+_MIN_WHOLE_SHARE = 0.8  # of a mask, in its largest piece
 _WEIGHTS = {"pose": 0.45, "scale": 0.15, "place": 0.15, "time": 0.05, "background": 0.20}
 
 
@@ -31,13 +32,20 @@ class Candidate:
 
 
 def is_usable(mask: Mask, score: float, config: MiningConfig) -> bool:
-    """Sure enough, neither too small nor too large, and not cut off by the frame's border."""
+    """Sure enough, neither too small nor too large, in one piece, and not cut off by the frame's border."""
     share = masks.area_px(mask) / mask.size
     return (
         score >= config.min_mask_score
         and config.min_area_share <= share <= config.max_area_share
         and masks.border_share(mask) <= config.max_border_share
+        and _is_whole(mask)
     )
+
+
+def _is_whole(mask: Mask) -> bool:
+    """Is most of it one piece? Two pieces are two individuals, or one behind something."""
+    parts = masks.components(mask)
+    return masks.area_px(parts[0]) >= _MIN_WHOLE_SHARE * masks.area_px(mask)
 
 
 def candidates(footage: Footage, identities: Sequence[Identity], config: MiningConfig) -> list[Candidate]:

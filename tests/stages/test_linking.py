@@ -1,7 +1,7 @@
 """Identity: appearance first, space-time second, never two in one frame."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.subject import Track
@@ -92,6 +92,7 @@ def test_who_appears_elsewhere_may_be_a_look_alike_that_stood_still() -> None:
     assert len(linking.link([_track(0, 10), _track(5, 40)], [{0: RED}, {5: RED}], 0.8, 0.03)) == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 8), st.booleans()), max_size=12))
 def test_every_mask_lands_in_one_identity_and_none_twice_in_a_frame(seen: list[tuple[int, int, bool]]) -> None:
     tracks = [_track(position, 10 * place) for position, place, _ in seen]
@@ -101,3 +102,15 @@ def test_every_mask_lands_in_one_identity_and_none_twice_in_a_frame(seen: list[t
     for identity in found:
         assert identity.masks.keys() == identity.scores.keys() == identity.embeddings.keys()
         assert len({tuple(vector) for vector in identity.embeddings.values()}) == 1
+
+
+def _wide(width: int) -> np.ndarray:
+    mask = np.zeros((20, 100), np.bool_)
+    mask[5:15, 10 : 10 + width] = True
+    return mask
+
+
+def test_a_track_that_runs_into_another_is_cut_there() -> None:
+    widths = [10, 12, 14, 30, 32, 12]
+    track = Track("dog", {at: _wide(width) for at, width in enumerate(widths)}, dict.fromkeys(range(6), 0.8))
+    assert [sorted(piece.masks) for piece in linking.unbroken([track])] == [[0, 1, 2], [3, 4], [5]]

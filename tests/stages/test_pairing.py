@@ -131,3 +131,13 @@ def test_pairs_that_are_copies_after_alignment_are_passed_over(two: tuple[Footag
     found = pairing.candidates(footage, identities, CONFIG)
     assert pairing.choose(footage, found, CONFIG)
     assert pairing.choose(footage, found, CONFIG.model_copy(update={"max_alike": 0.5})) == []
+
+
+def test_two_pieces_are_not_one_subject() -> None:
+    mask = np.zeros((100, 100), np.bool_)
+    mask[10:40, 10:40] = True
+    assert pairing.is_usable(mask, 1.0, CONFIG)
+    mask[60:80, 55:70] = True
+    assert not pairing.is_usable(mask, 1.0, CONFIG)
+    mask[60:80, 65:70] = False
+    assert pairing.is_usable(mask, 1.0, CONFIG)
