@@ -53,5 +53,5 @@ def mask_at(footage: Footage, moving: Moving, own: Instance, anchor: int) -> tup
     for other in moving.individuals:
         if other is not own and number in other.masks:
             others |= other.masks[number]
-    mask = segmentation.refine(footage.images[anchor], rough, others)
+    mask = segmentation.refine(footage.images[anchor], rough, others, moving.found.evidence[number])
     return mask, confidence.measure(moving.found, own, number, masks.resize(mask, *rough.shape), others)

@@ -28,7 +28,7 @@ class Vlm(Protocol):
 class RulesVlm:
     """Answers from `question.facts` alone, never from the pixels, and never guesses a noun.
 
-    Facts per question: CategoriesAnswer {"category"}; CropAnswer {"score"} in [0, 1]; CaptionAnswer the facts of
+    Facts per question: CategoriesAnswer {"category"}; CropAnswer {"score", "min_score"} in [0, 1]; CaptionAnswer the facts of
     stages/facts.py and {"language"}; VerdictAnswer {"checks": [{"name", "passed", "reason", "score"}]}.
     """
 
@@ -54,7 +54,7 @@ def _categories(question: Question) -> CategoriesAnswer:
 
 def _crop(question: Question) -> CropAnswer:
     score = min(max(float(question.facts["score"]), 0.0), 1.0)
-    return CropAnswer(shows=score >= 0.5, score=score)
+    return CropAnswer(shows=score >= float(question.facts.get("min_score", 0.5)), score=score)
 
 
 def _caption(question: Question) -> CaptionAnswer:

@@ -23,6 +23,8 @@ _LAGS = (1, 2, 6)  # in frames of the passage
 _CLEAR_PX = 2.0  # a lag at which subjects move so far (97th percentile) needs no longer one
 _TAIL_SHARE = 0.2  # of what the most moving parts move by: less is not the subject
 _NOISE_FACTOR = 3.0  # times what half of the picture moves by
+_NOISE_LEVELS = 3.0  # of colour, 0..255
+_UNSEEN = 0.3  # of motion that leaves the colours unchanged counts: flow bleeds into plain ground beside a subject
 _FLOOR_PX = 0.15  # less is never motion
 
 
@@ -128,11 +130,23 @@ class OwnMotion:
         ]
 
     def _moved(self, number: int, lag: int, subject: Sequence[Map] | None) -> Map | None:
+        """Own motion in pixels, less where the camera alone explains the colours; None without a frame at that lag."""
         here = self._keys[number]
-        flows = [self.flow(here, there) for there in (here - lag, here + lag) if 0 <= there < len(self._images)]
         known = None if subject is None else subject[number]
-        residuals = [np.linalg.norm(flow - camera_flow(flow, known), axis=2) for flow in flows]
-        return np.minimum.reduce(residuals).astype(np.float32) if residuals else None
+        moved, changed = [], []
+        for there in (here - lag, here + lag):
+            if 0 <= there < len(self._images):
+                flow = self.flow(here, there)
+                camera = camera_flow(flow, known)
+                moved.append(np.linalg.norm(flow - camera, axis=2))
+                difference = np.abs(warp(self._images[there], camera) - self._images[here]).max(axis=2)
+                changed.append(cv2.blur(difference, (5, 5)))
+        if not moved:
+            return None
+        change = np.minimum.reduce(changed)
+        level = max(float(np.median(change)), _NOISE_LEVELS)
+        seen = change**2 / (change**2 + (2 * level) ** 2)
+        return np.asarray(np.minimum.reduce(moved) * (_UNSEEN + (1 - _UNSEEN) * seen), dtype=np.float32)
 
 
 def _quantiles(moved: Map) -> tuple[float, float]:

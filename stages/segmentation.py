@@ -13,6 +13,9 @@ _FINE_SHORT_SIDE_PX = 400  # of the whole frame, while edges are looked for
 _CROP_MARGIN = 0.35  # of the mask's box, around it: background to learn from
 _BAND_SHARE = 0.09  # of the square root of the mask's area: how far its edge may be off
 _BAND_PX = (3.0, 14.0)
+_RING_SHARE = 0.3  # likewise: what counts as surroundings
+_LIMB_SHARE = 0.35  # likewise: how far out what moves may belong
+_ALIEN_RATIO = -1.0
 _MIN_PX = 50
 
 
@@ -27,10 +30,11 @@ def smooth(image: Image, values: Map, radius_px: int = 6, epsilon: float = 0.002
     return np.asarray(cv2.blur(slope, size) * guide + cv2.blur(offset, size), dtype=np.float32)
 
 
-def refine(image: Image, rough: Mask, others: Mask | None = None) -> Mask:
+def refine(image: Image, rough: Mask, others: Mask | None = None, moving: Map | None = None) -> Mask:
     """A mask of the image's size whose edge follows the picture: GrabCut (Rother et al., SIGGRAPH 2004) in a band.
 
-    image: (H, W, 3); rough: (h, w) of any size, the same view; others: (h, w), what belongs to other subjects.
+    image: (H, W, 3). At any other size, the same view: rough; others, what belongs to other subjects; moving, evidence
+    of own motion (> 0: it moves), which widens the band where heads and hands stick out.
     """
     height, width = image.shape[:2]
     outline = masks.box_of(masks.resize(rough, height, width))
@@ -41,24 +45,34 @@ def refine(image: Image, rough: Mask, others: Mask | None = None) -> Mask:
     size = (max(round((x1 - x0) * scale), 1), max(round((y1 - y0) * scale), 1))
     crop = np.asarray(cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    def view(mask: Mask) -> Mask:
-        full = masks.resize(mask, height, width)[y0:y1, x0:x1]
-        return masks.resize(full, size[1], size[0])
+    def view(values: NDArray[np.float32]) -> Map:
+        full = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)[y0:y1, x0:x1]
+        return np.asarray(cv2.resize(full, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
-    cut = _cut(crop, view(rough), None if others is None else view(others))
+    near = view(rough.astype(np.float32)) >= 0.5
+    labels = _labels(crop, near, None if moving is None else view(moving))
+    if others is not None:
+        labels[(view(others.astype(np.float32)) >= 0.5) & ~near] = cv2.GC_BGD
+    cut = _grabcut(crop, labels, 2, np.asarray(near))
     refined: Mask = np.zeros((height, width), np.bool_)
     refined[y0:y1, x0:x1] = masks.resize(cut, y1 - y0, x1 - x0)
     return refined
 
 
-def _cut(image: Image, rough: Mask, others: Mask | None) -> Mask:
-    band_px = float(np.clip(_BAND_SHARE * np.sqrt(masks.area_px(rough)), *_BAND_PX))
+def _labels(image: Image, rough: Mask, moving: Map | None) -> NDArray[np.uint8]:
+    """What GrabCut starts from. Inside, the colours of the surroundings are in doubt: ground between two legs."""
+    reach = float(np.sqrt(masks.area_px(rough)))
+    band_px = float(np.clip(_BAND_SHARE * reach, *_BAND_PX))
     labels = np.where(rough, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    around = masks.dilate(rough, _RING_SHARE * reach) & ~masks.dilate(rough, 2.0)
+    alien = cv2.blur(_colour_ratio(image, rough, around), (5, 5)) < _ALIEN_RATIO
     labels[masks.erode(rough, band_px)] = cv2.GC_FGD
-    labels[~masks.dilate(rough, band_px)] = cv2.GC_BGD
-    if others is not None:
-        labels[others & ~rough] = cv2.GC_BGD
-    return _grabcut(image, labels, 2, rough)
+    labels[rough & alien] = cv2.GC_PR_BGD
+    allowed = masks.dilate(rough, band_px)
+    if moving is not None:
+        allowed |= masks.dilate(rough, _LIMB_SHARE * reach) & (moving > 0)
+    labels[~allowed] = cv2.GC_BGD
+    return labels
 
 
 def _grabcut(image: Image, labels: NDArray[np.uint8], num_rounds: int, otherwise: Mask) -> Mask:
@@ -92,15 +106,28 @@ def clean(mask: Mask) -> Mask:
 
 def colour_distance(image: Image, inside: Mask, outside: Mask) -> float:
     """Hellinger distance between the colours under two masks, in [0, 1]."""
-    shares = _colour_shares(image, inside) * _colour_shares(image, outside)
+    codes = _colour_codes(image)
+    shares = _shares(codes[inside]) * _shares(codes[outside])
     return float(np.sqrt(max(1 - np.sqrt(shares).sum(), 0)))
 
 
-def _colour_shares(image: Image, where: Mask) -> NDArray[np.float64]:
-    lab = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB)[where].astype(np.int32)
-    light = lab[:, 0] // 16
-    green, blue = (np.clip((lab[:, channel] - 128) // 6 + 8, 0, 15) for channel in (1, 2))
-    counts = np.bincount((light * 16 + green) * 16 + blue, minlength=16**3).reshape(16, 16, 16).astype(np.float64)
+def _colour_ratio(image: Image, inside: Mask, outside: Mask) -> Map:
+    """(H, W) log likelihood ratio of each pixel's colour, inside to outside."""
+    codes = _colour_codes(image)
+    ratio = np.log((_shares(codes[inside]) + 1e-4) / (_shares(codes[outside]) + 1e-4))
+    return np.asarray(ratio[codes], dtype=np.float32)
+
+
+def _colour_codes(image: Image) -> NDArray[np.int32]:
+    """(H, W) number of each pixel's coarse Lab colour."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.int32)
+    light = lab[..., 0] // 16
+    green, blue = (np.clip((lab[..., channel] - 128) // 6 + 8, 0, 15) for channel in (1, 2))
+    return np.asarray((light * 16 + green) * 16 + blue, dtype=np.int32)
+
+
+def _shares(codes: NDArray[np.int32]) -> NDArray[np.float64]:
+    counts = np.bincount(codes, minlength=16**3).reshape(16, 16, 16).astype(np.float64)
     for axis in range(3):
         before, after = (np.roll(counts, shift, axis) for shift in (1, -1))
         counts = 0.5 * counts + 0.25 * (before + after)
