@@ -35,7 +35,7 @@ class CurationThresholds(_Section):
     max_blockiness: float = 1.0  # steps across the 8-pixel grid over steps elsewhere, minus 1
     min_motion: float = 0.02  # range of the most changing cells, 0..1
     max_still_share: float = 0.98  # of frames like the one before
-    max_text: float = 0.004  # share of the picture
+    max_text: float = 0.010  # share of the picture; fences behind a slow camera reach 0.0055, captions 0.022
     min_quality: float = 0.2
     max_hash_distance: int = Field(6, ge=0, le=64)  # bits between perceptual hashes of near-duplicates
 
@@ -48,7 +48,7 @@ class MiningConfig(_Section):
     max_pairs_per_clip: int = Field(8, ge=1)
     max_subjects_per_pair: int = Field(3, ge=1)
     min_similarity: float = Field(0.80, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong
-    min_mask_score: float = Field(0.5, ge=0, le=1)
+    min_mask_score: float = Field(0.7, ge=0, le=1)  # probability that a mask is right
     min_area_share: float = Field(0.005, gt=0, lt=1)  # of the frame
     max_area_share: float = Field(0.60, gt=0, le=1)
     max_border_share: float = Field(0.20, ge=0, le=1)  # of the outline on the frame's border: cut off
