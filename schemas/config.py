@@ -61,7 +61,7 @@ class MiningConfig(_Section):
 class LinkingConfig(_Section):
     """Stage ii, where no track connects: an interrupted track, or another shot of the same source."""
 
-    min_similarity: float = Field(0.92, ge=-1, le=1)  # identity gate
+    min_similarity: float = Field(0.90, ge=-1, le=1)  # identity gate
     margin: float = Field(0.03, ge=0, le=1)  # by which the best match must beat every look-alike
 
 
