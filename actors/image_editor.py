@@ -31,6 +31,7 @@ MIN_DONOR_SUBJECT_PX = 48
 MAX_DONOR_BORDER_SHARE = 0.03
 MIN_VISIBLE_SHARE = 0.9  # of the replacement, where other subjects stand in the box
 OLD_SUBJECT_MARGIN_PX = 4.0  # around what stood there: its soft edge must not shine through either
+SHAPE_WEIGHT = 0.3
 ROOM = 0.96  # of the box, that the replacement may take up
 
 
@@ -133,7 +134,10 @@ def _replace(request: FillRequest) -> Filled:
         raise ValueError("a request without a region")
     fitting = [donor for donor in request.donors if _can_replace(donor, request.category)]
     placed = [(donor, *_placed(donor, box, request)) for donor in fitting]
-    scores = [share + 0.3 * float(rng.random()) - _likeness(request, donor) for donor, _, _, share in placed]
+    scores = [
+        share + 0.3 * float(rng.random()) - _likeness(request, donor) - _misshapen(request, box, mask)
+        for donor, _, mask, share in placed
+    ]
     order = sorted(range(len(placed)), key=lambda position: -scores[position])
     for position in order:
         donor, pixels, mask, height_share = placed[position]
@@ -176,6 +180,15 @@ def _placed(donor: Donor, box: Box, request: FillRequest) -> tuple[Image, Mask, 
     coverage = cv2.warpAffine(donor.mask.astype(np.uint8) * 255, move, size, flags=cv2.INTER_LINEAR)
     mask = np.asarray(coverage >= 128, dtype=np.bool_)
     return pixels, mask, scale * tall / max(old[3] - old[1], 1.0)
+
+
+def _misshapen(request: FillRequest, box: Box, mask: Mask) -> float:
+    """How differently shaped old and new subject are: SHAPE_WEIGHT where one is e times as wide for its height."""
+    old, new = _old_subject_box(request, box), masks.box_of(mask)
+    if new is None:
+        return 1.0
+    aspects = [(x1 - x0) / max(y1 - y0, 1.0) for x0, y0, x1, y1 in (old, new)]
+    return SHAPE_WEIGHT * abs(float(np.log(max(aspects[0], 0.05) / max(aspects[1], 0.05))))
 
 
 def _likeness(request: FillRequest, donor: Donor) -> float:

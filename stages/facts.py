@@ -28,7 +28,9 @@ TOP_OF, BOTTOM_OF = 0.33, 0.67
 SMALL, LARGE = 0.04, 0.25  # shares of the picture
 MAIN_SHARE, SECOND_SHARE = 0.40, 0.25  # of the pixels, before a colour may be named
 DARK, BRIGHT = 0.28, 0.68  # mean luma
+MAX_MOTION_SECONDS = 2.5  # over a longer time a subject may have turned round
 MIN_MOTION = 0.04  # of the picture's width per second, to be called moving
+DEEP = 52  # CIE lightness of the darkest pink
 COLOR_SAMPLES = 4000
 
 COLORS = (
@@ -153,7 +155,11 @@ def _color_numbers(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     warm = (hue > 25) & (hue < 95)
     names[warm & (lightness < 62) & (chroma < 50)] = COLORS.index("brown")
     names[warm & (lightness >= 62) & (chroma < 32)] = COLORS.index("beige")
-    pale = chroma < 9 + 3 * (lightness > 75)
+    # A dark pink is a red in the shade; what is only bluish is grey in the light of the sky.
+    names[((hue < 20) | (hue >= 335)) & (lightness < DEEP)] = COLORS.index("red")
+    # Light fur and cloth with a warm tinge is no grey.
+    bluish, warm_light = (hue >= 200) & (hue < 309), warm & (lightness > 60)
+    pale = chroma < 9 + 3 * (lightness > 75) + 5 * bluish - 4 * warm_light
     names[pale] = COLORS.index("grey")
     names[(lightness < 20) | ((lightness < 28) & (chroma < 14))] = COLORS.index("black")
     names[(lightness > 82) & (chroma < 12)] = COLORS.index("white")
@@ -169,7 +175,7 @@ def _motion(draft: Draft, number: int, seconds: float) -> str:
     """Where the subject goes in the scene between frames A and B; "" when that cannot be measured or is too little."""
     reference, target = draft.references[number], draft.output_masks[number]
     before, after = masks.box_of(reference.source_mask), masks.box_of(target)
-    if seconds == 0 or before is None or after is None:
+    if not 0 < abs(seconds) <= MAX_MOTION_SECONDS or before is None or after is None:
         return ""
     around = (~masks.dilate(mask, 4.0) for mask in (reference.source_mask, target))
     pictures = (reference.source, draft.output)

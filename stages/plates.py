@@ -33,6 +33,7 @@ MOVING_PENALTY = (3.0, 0.5)  # where the subject stands, and elsewhere: there th
 OWN_VOTE = 2.0
 MOVING_PX = 1.5  # of flow that is left between two frames laid over each other, at FLOW_SIDE_PX: not background
 FLOW_SIDE_PX = 256
+BRIDGE_PX = 5.0
 STILL_MARGIN_PX = 4.0
 STILL_SHARE = 0.7
 STILL_LEVELS = 12.0
@@ -102,11 +103,12 @@ def without_still_parts(plate: Plate, image: Image, subject: Mask) -> Plate:
 
 def _connected(known: Mask, subject: Mask) -> Mask:
     """`known` without islands amid the subject: what nobody sees the surroundings of is the subject's own middle."""
-    count, labels = cv2.connectedComponents(known.astype(np.uint8))
+    solid = known & ~(subject & ~masks.erode(known, BRIDGE_PX))  # islands are cut off where a thin bridge holds them
+    count, labels = cv2.connectedComponents(solid.astype(np.uint8))
     reaches_out = np.zeros(count, np.bool_)
-    reaches_out[np.unique(labels[known & ~subject])] = True
+    reaches_out[np.unique(labels[solid & ~subject])] = True
     reaches_out[0] = False
-    return np.asarray(reaches_out[labels], np.bool_)
+    return np.asarray(known & masks.dilate(np.asarray(reaches_out[labels], np.bool_), BRIDGE_PX + 1), np.bool_)
 
 
 def _chain(image: Image, subject: Mask, neighbours: list[Image]) -> list[tuple[Image, NDArray[np.float64]]]:

@@ -129,8 +129,9 @@ def second_subject(draft: Draft, number: int, embed: Embed) -> float:
         places = [place for place in places if place.mask.any()]
         vectors = embed([(known.image, known.mask), *((reference.image, place.mask) for place in places)])
         for place, similarity in zip(places, vectors[1:] @ vectors[0], strict=True):
-            correlation = search.likeness(known.image, known.mask, reference.image, [place])
-            best = max(best, min(correlation, float(similarity)))
+            if similarity > best:  # else the correlation cannot make it worse
+                correlation = search.likeness(known.image, known.mask, reference.image, [place])
+                best = max(best, min(correlation, float(similarity)))
     return best
 
 

@@ -9,9 +9,9 @@ VERSIONS: dict[str, int] = {
     "curate": 2,
     "mine": 3,
     "link": 1,
-    "synthesize": 2,
-    "verify": 3,
-    "caption": 1,
+    "synthesize": 3,
+    "verify": 4,
+    "caption": 2,
 }
 
 SOURCES: dict[str, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ from synthetic_draft import draft, embed, reference, shape, texture
 from schemas.config import VerificationThresholds
 from schemas.questions import Unusable, VerdictAnswer
 from schemas.reasons import Reason
-from schemas.sample import Draft, Verdict
+from schemas.sample import Draft, Plate, Verdict
 from stages import facts, instructions, masks, verification
 
 THRESHOLDS = VerificationThresholds()
@@ -63,6 +63,33 @@ def test_background_of_the_source_leaks_through_the_warp():
     size = first.mask.shape[::-1]
     leaked = cv2.warpPerspective(first.source, np.array(first.warp), size, borderMode=cv2.BORDER_REFLECT)
     assert Reason.BACKGROUND_LEAK in judge(with_reference(made, image=around_subject(made, leaked))).reasons
+
+
+def test_a_sliver_of_the_source_beside_the_subject_is_a_leak():
+    made = draft()
+    first = made.references[0]
+    again = cv2.warpPerspective(first.source, np.array(first.warp), first.mask.shape[::-1], flags=cv2.INTER_LINEAR)
+    x0, y0, x1, y1 = (int(side) for side in masks.box_of(first.mask))
+    sliver = masks.mask_of((x0, (y0 + y1) / 2, x1 + 30, y1), *first.mask.shape) & ~first.mask
+    faulty = judge(with_reference(made, image=np.where(sliver[..., None], again, first.image)))
+    assert faulty.scores["rim_leak"] > THRESHOLDS.max_rim_leak
+    assert judge(made).scores["rim_leak"] == 0
+
+
+def test_a_mask_that_took_still_background_along_is_a_leak():
+    made = draft()
+    first = made.references[0]
+    nothing = np.zeros_like(first.source_mask)
+    rim = first.source_mask & ~masks.erode(first.source_mask, 4)
+    loose = with_reference(made, plate=Plate(first.source, nothing, rim))
+    assert Reason.BACKGROUND_LEAK in judge(loose).reasons
+
+
+def test_reference_of_somebody_else():
+    made = draft()
+    other = reference(texture(5, (60, 200, 200)), shape(200, 150, 160), seed=3)
+    made.references = [other]
+    assert judge(made).scores["target_identity"] < THRESHOLDS.min_target_identity
 
 
 def test_copy_of_the_output_whatever_its_scale_and_turn():
