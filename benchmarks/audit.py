@@ -151,11 +151,12 @@ class _Shards:
         self._open: dict[str, tarfile.TarFile] = {}
 
     def of(self, row: dict[str, Any], result: Audit) -> dict[str, bytes] | None:
-        """By name without the key; None when one is missing."""
+        """By name without the key; None when one is missing or not what its row says."""
         shard = row["shard"]
         if shard not in self._open:
             self._open[shard] = tarfile.open(self._out / shard)  # noqa: SIM115 - read throughout
         stored = {}
+        is_sound = True
         for name, known in zip(row["members"], row["member_sha256"], strict=True):
             try:
                 data = self._open[shard].extractfile(name)
@@ -165,10 +166,10 @@ class _Shards:
             if data is None:
                 return None
             stored[name.removeprefix(row["key"] + ".")] = content = data.read()
-            result.claim(
-                "a member's bytes have the hash of its row", hashlib.sha256(content).hexdigest() == known, name
-            )
-        return stored
+            is_same = hashlib.sha256(content).hexdigest() == known
+            result.claim("a member's bytes have the hash of its row", is_same, name)
+            is_sound &= is_same
+        return stored if is_sound else None
 
 
 def _sample(
