@@ -26,8 +26,8 @@ from stages import masks
 
 GOOD_J = 0.70
 NUM_ANCHORS = 16
-FEATURES = ("log_area", "edges", "motion_around", "motion_inside", "stable", "border")
-RIDGE = 4.0
+FEATURES = ("edges", "belief_around", "motion_inside", "stable", "life")
+RIDGE = 8.0
 MADE_UP_WEIGHT = 0.5  # of a made-up clip, against a real one
 Rows = NDArray[np.float64]
 

@@ -12,15 +12,8 @@ from stages.instances import Instance
 
 _RING_SHARE = 0.25  # of the square root of the mask's area
 _FAR_KEYS = 4
-_BIAS = -5.98
-_WEIGHTS = {
-    "log_area": 1.72,
-    "edges": 3.14,
-    "motion_around": -2.09,
-    "motion_inside": 0.98,
-    "stable": 3.35,
-    "border": -8.3,
-}
+_BIAS = -9.69
+_WEIGHTS = {"edges": 2.14, "belief_around": -13.07, "motion_inside": 1.21, "stable": 5.8, "life": 4.83}
 
 
 def measure(found: Foreground, own: Instance, number: int, fine: Mask, others: Mask) -> dict[str, float]:
