@@ -188,11 +188,21 @@ def another_known(sample: Planted, severity: int) -> Planted | None:
     return _beside(sample, other.source, other.source_mask, (0.5, 0.75, 1.0)[severity])
 
 
-def stranger(sample: Planted, severity: int) -> Planted | None:
-    """Somebody nobody knows stands in the reference's background, at 50, 75 or 100 % of the subject's height."""
+def subject_of_donor(sample: Planted, severity: int) -> Planted | None:
+    """The subject of a borrowed background is seen in it, at 50, 75 or 100 % of the subject's height."""
     if not sample.strangers:
         return None
     return _beside(sample, *sample.strangers[0], (0.5, 0.75, 1.0)[severity])
+
+
+def unknown_stranger(sample: Planted, severity: int) -> Planted | None:
+    """As above, but nobody knows that subject: the donor's frame was mined without finding it."""
+    made = subject_of_donor(sample, severity)
+    if made is None:
+        return None
+    draft = copy(made.draft)
+    draft.strangers = [known for known in draft.strangers if known[1] is not sample.strangers[0][1]]
+    return replace(made, draft=draft)
 
 
 def joined_mask(sample: Planted, severity: int) -> Planted | None:
@@ -327,20 +337,21 @@ FAULTS: dict[str, tuple[Fault, frozenset[str]]] = {
     "background leak: in the mask": (loose_mask, LEAKS),
     "copy-paste": (copy_of_output, frozenset({"copy_ncc"})),
     "mirrored": (mirrored, frozenset({"handedness"})),
-    "identity drift": (drift, frozenset({"inexact_share", "identity"})),
-    "another individual": (another_individual, frozenset({"target_identity", "binding_margin"})),
-    "object expansion": (expanded, SIZES | SECOND),
-    "object partly lost": (painted_over, SIZES | {"inexact_share", "identity"}),
+    "identity drift: redrawn": (drift, frozenset({"inexact_share", "identity"})),
+    "identity drift: another individual": (another_individual, frozenset({"target_identity", "binding_margin"})),
+    "identity drift: object expansion": (expanded, SIZES | SECOND),
+    "identity drift: object partly lost": (painted_over, SIZES | {"inexact_share", "identity"}),
     "two subjects: a second copy": (second_copy, SECOND),
     "two subjects: another of the scene": (another_known, SECOND),
-    "two subjects: a stranger": (stranger, SECOND),
+    "two subjects: one of the donor": (subject_of_donor, SECOND),
+    "two subjects: a stranger nobody knows": (unknown_stranger, SECOND),
     "two subjects: one mask": (joined_mask, SECOND),
     "base: part of the subject left": (left_in_base, BASE),
     "base: a ghost": (ghost_in_base, BASE),
     "base: the subject elsewhere in the box": (moved_in_base, BASE),
     "base: a cut-off shadow": (cut_shadow, BASE),
-    "wrong words": (wrong_words, frozenset({"binding"})),
-    "wrong box": (wrong_box, frozenset({"lossy_share", "binding"})),
+    "wrong box or words: words": (wrong_words, frozenset({"binding"})),
+    "wrong box or words: box": (wrong_box, frozenset({"lossy_share", "binding"})),
     "swapped references": (swapped_references, frozenset({"binding_margin", "target_identity"})),
     "lossy bytes": (lossy, frozenset({"lossy_share"})),
 }

@@ -158,15 +158,22 @@ def caught(samples: list[tuple[str, Planted]], fault: str, severity: int, limit:
 
 
 def share(counts: Sequence[Sequence[int]], place: int = 1) -> float:
-    """The mean over faults of the share that is caught: every trap weighs the same."""
+    """The mean over faults of the share that is caught: every fault of a trap weighs the same."""
     shares = [cell[place] / cell[0] for cell in counts if cell[0]]
     return float(np.mean(shares)) if shares else 0.0
 
 
 def rates(found: dict[str, Any]) -> dict[str, float]:
-    cells = {word: [fault[word] for fault in found["faults"].values()] for word in SEVERITIES}
+    traps = sorted({name.split(":")[0] for name in found["faults"]})
+    caught_of = {
+        word: [
+            share([cells[word] for name, cells in found["faults"].items() if name.split(":")[0] == trap])
+            for trap in traps
+        ]
+        for word in SEVERITIES
+    }
     return {"clean passes": found["passed"] / max(found["clean"], 1)} | {
-        f"{word} caught": share(cells[word]) for word in SEVERITIES
+        f"{word} caught": float(np.mean(shares)) for word, shares in caught_of.items()
     }
 
 

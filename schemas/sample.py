@@ -105,6 +105,7 @@ class Draft:
     references: list[Reference]
     base: Base | None = None
     scene_masks: list[Mask] = field(default_factory=list)  # every known subject of the output
+    strangers: list[tuple[Image, Mask]] = field(default_factory=list)  # known subjects of the sources borrowed from
     parameters: dict[str, Any] = field(default_factory=dict)  # JSON values: what the attempt did
 
     @property

@@ -68,6 +68,7 @@ def draft_generation(
         output_masks=output_masks,
         references=references,
         scene_masks=output_masks,
+        strangers=subjects_of(usable),
         parameters={"references": [parameters_of(plan) for plan in plans]},
     )
 
@@ -133,6 +134,12 @@ def scaled_output(scene: Scene, config: SynthesisConfig) -> tuple[Image, list[Ma
 def other_sources(donors: list[Donor], scene: Scene) -> list[Donor]:
     """Donors of the pair's own source are refused: they would teach copying the background."""
     return [donor for donor in donors if donor.origin != scene.content_hash]
+
+
+def subjects_of(donors: list[Donor]) -> list[tuple[Image, Mask]]:
+    """What of the donors must not be seen in a background borrowed from them."""
+    known = ((donor.image, mask) for donor in donors for mask in (donor.mask, donor.others))
+    return [(image, mask) for image, mask in known if mask is not None and mask.any()]
 
 
 def rung_of(attempt: int) -> int:

@@ -22,6 +22,7 @@ from stages.generation import (
     plan_reference,
     rung_of,
     scaled_output,
+    subjects_of,
 )
 
 MIN_MARGIN_PX = 8.0
@@ -87,6 +88,7 @@ def draft_manipulation(
         references=[reference],
         base=_base(output, target, emptied, operation),
         scene_masks=output_masks,
+        strangers=subjects_of(usable),
         parameters={"references": [parameters_of(plan)], "operation": operation, "box": list(target.box)},
     )
 

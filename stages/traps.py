@@ -116,7 +116,9 @@ def _outline_steps(image: Image, mask: Mask) -> float:
 
 
 def second_subject(draft: Draft, number: int, embed: Embed) -> float:
-    """Is any subject of the draft seen in reference `number` outside its mask? In [-1, 1], 1: as it is.
+    """Is any subject of the draft, or of what was borrowed from, seen in reference `number` outside its mask?
+
+    In [-1, 1], 1: as it is.
 
     Of the places that correlate with the subject, the least of correlation and similarity counts: a smooth gradient
     correlates with anything, and grey ground is like a grey coat, but hardly ever both.
@@ -124,13 +126,13 @@ def second_subject(draft: Draft, number: int, embed: Embed) -> float:
     reference = draft.references[number]
     forbidden = masks.dilate(reference.mask, 2.0)
     best = -1.0
-    for known in [reference, *(other for other in draft.references if other is not reference)]:
-        places = search.sightings(known.image, known.mask, reference.image, forbidden)[:CANDIDATES]
+    for image, mask in [*((known.image, known.mask) for known in draft.references), *draft.strangers]:
+        places = search.sightings(image, mask, reference.image, forbidden)[:CANDIDATES]
         places = [place for place in places if place.mask.any()]
-        vectors = embed([(known.image, known.mask), *((reference.image, place.mask) for place in places)])
+        vectors = embed([(image, mask), *((reference.image, place.mask) for place in places)])
         for place, similarity in zip(places, vectors[1:] @ vectors[0], strict=True):
             if similarity > best:  # else the correlation cannot make it worse
-                correlation = search.likeness(known.image, known.mask, reference.image, [place])
+                correlation = search.likeness(image, mask, reference.image, [place])
                 best = max(best, min(correlation, float(similarity)))
     return best
 
