@@ -28,8 +28,8 @@ class Vlm(Protocol):
 class RulesVlm:
     """Answers from `question.facts` alone, never from the pixels, and never guesses a noun.
 
-    Facts per question: CategoriesAnswer {"category"}; CropAnswer {"score", "min_score"} in [0, 1]; CaptionAnswer the facts of
-    stages/facts.py and {"language"}; VerdictAnswer {"checks": [{"name", "passed", "reason", "score"}]}.
+    Facts per question: CategoriesAnswer {"category"}; CropAnswer {"score", "min_score"} in [0, 1]; CaptionAnswer the
+    facts of stages/facts.py and {"language"}; VerdictAnswer {"checks": [{"name", "passed", "reason", "score"}]}.
     """
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
