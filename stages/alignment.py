@@ -27,7 +27,9 @@ RATIO_TEST = 0.8  # Lowe 2004, section 7.1
 BLOCKS_SIDE_PX = 192
 BLOCK_SCALES = (0.63, 0.8, 1.0, 1.26, 1.6)
 MIN_BLOCK_TEXTURE = 8.0  # grey levels, after the best plane
-SAME_BLOCK = 0.93
+SAME_BLOCK = 0.92
+SAME_SHIFT_PX = 2
+BESIDE = ((0, 1), (0, -1), (1, 0), (-1, 0))
 MIN_INLIERS = 6  # a similarity is fixed by 2 matches; fewer than 6 agree by chance
 
 
@@ -242,27 +244,39 @@ def found_blocks(first: Image, first_usable: Mask, second: Image) -> float:
     """Share in [0, 1] of the textured blocks of one background found, unturned, anywhere in the second picture.
 
     Catches leaked backgrounds too soft for features. Blocks overlap by half, so that a leaked strip holds whole ones;
-    the second picture is looked at in BLOCK_SCALES of its size. 0 when no block has texture.
+    the second picture is looked at in BLOCK_SCALES of its size. Waves and grass are alike everywhere: a block counts
+    only when one that overlaps it was found at the same scale and shift. 0 when no block has texture.
     """
     small = _shrink(first, BLOCKS_SIDE_PX)
     usable = masks.resize(first_usable, *small.shape[:2])
     others = [_shrink(second, round(BLOCKS_SIDE_PX * scale)) for scale in BLOCK_SCALES]
     tall, wide = max(small.shape[0] // 5, 12), max(small.shape[1] // 8, 12)
-    num_blocks = num_found = 0
-    for top in range(0, small.shape[0] - tall + 1, tall // 2):
-        for left in range(0, small.shape[1] - wide + 1, wide // 2):
+    found: dict[tuple[int, int], dict[int, NDArray[np.int64]]] = {}
+    for row, top in enumerate(range(0, small.shape[0] - tall + 1, tall // 2)):
+        for column, left in enumerate(range(0, small.shape[1] - wide + 1, wide // 2)):
             block = small[top : top + tall, left : left + wide]
             if usable[top : top + tall, left : left + wide].mean() < 0.98 or _texture(block) < MIN_BLOCK_TEXTURE:
                 continue
-            num_blocks += 1
-            num_found += any(_contains(other, block) for other in others)
-    return num_found / num_blocks if num_blocks else 0.0
+            places = {scale: _place_of(other, block) for scale, other in enumerate(others)}
+            found[row, column] = {scale: place - (top, left) for scale, place in places.items() if place is not None}
+    num_found = sum(
+        any(_agree(shifts, found.get((row + down, column + right), {})) for down, right in BESIDE)
+        for (row, column), shifts in found.items()
+    )
+    return num_found / len(found) if found else 0.0
 
 
-def _contains(picture: NDArray[np.float32], block: NDArray[np.float32]) -> bool:
+def _place_of(picture: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[np.int64] | None:
+    """Row and column at which the picture shows the block best, None when it does not."""
     if block.shape[0] > picture.shape[0] or block.shape[1] > picture.shape[1]:
-        return False
-    return bool(cv2.matchTemplate(picture, block, cv2.TM_CCOEFF_NORMED).max() > SAME_BLOCK)
+        return None
+    response = cv2.matchTemplate(picture, block, cv2.TM_CCOEFF_NORMED)
+    best = np.unravel_index(int(response.argmax()), response.shape)
+    return np.array(best, np.int64) if response[best] > SAME_BLOCK else None
+
+
+def _agree(shifts: dict[int, NDArray[np.int64]], others: dict[int, NDArray[np.int64]]) -> bool:
+    return any(np.abs(shifts[scale] - others[scale]).max() <= SAME_SHIFT_PX for scale in shifts.keys() & others.keys())
 
 
 def _texture(block: NDArray[np.float32]) -> float:

@@ -26,6 +26,13 @@ OPERATIONS = {
 }
 _ORDINAL_EN = re.compile(rf"\b({'|'.join(words.ORDINALS_EN)})\b[\w\s]*?\bfrom the (left|right)\b", re.I)
 _ORDINAL_ZH = re.compile(r"从([左右])(?:边|侧)?数?第([一二三四五六七八九十])")
+_MARKERS = {
+    "en": {
+        "replace": re.compile(r"\b(?:with|by|for|into)\b", re.I),
+        "add": re.compile(r"\b(?:add|insert|place|put)\b", re.I),
+    },
+    "zh": {"replace": re.compile(r"换成|替换为|换为|改成"), "add": re.compile(r"把")},
+}
 _PLACES = {
     "en": {
         "left": r"\bleft", "right": r"\bright", "centre": r"\b(?:centre|center|middle)\b",
@@ -114,13 +121,25 @@ def binds(text: str, language: str, facts: dict[str, Any]) -> bool:
     if set(parsed.images) != numbers or _crossed(parsed, language, references):
         return False
     if facts["edit"]:
-        return parsed.operation == facts["operation"] and _selects_edit(parsed, language, facts)
+        is_meant = parsed.operation == facts["operation"] and _base_is_edited(text, language, parsed.operation)
+        return is_meant and _selects_edit(parsed, language, facts)
     width, height = facts["size_px"]
     boxes: list[Box] = [tuple(facts["subjects"][reference["subject"]]["box"]) for reference in references]
     places = [place_in(parsed.after[reference["image"]], language) for reference in references]
     if len(references) > 1 and not all(place.is_said for place in places):
         return False
     return all(number in place.select(boxes, width, height) for number, place in enumerate(places))
+
+
+def _base_is_edited(text: str, language: str, operation: str) -> bool:
+    """Is image 1 what is changed, not what is put in? Told by the words between: replace 1 *with* 2, *add* 2 to 1."""
+    marker = _MARKERS[language][operation].search(text)
+    if marker is None:
+        return True
+    after = [int(mention.group(1)) for mention in IMAGE[language].finditer(text, marker.end())]
+    if operation == "replace":
+        return 1 not in after
+    return not after or after[0] != 1
 
 
 def _selects_edit(parsed: Parsed, language: str, facts: dict[str, Any]) -> bool:

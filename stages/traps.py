@@ -21,7 +21,7 @@ SAME_IOU = 0.5  # two masks of one picture that overlap this much are one subjec
 SPLIT_SHARE = 0.15  # a second part this large, of the largest, may be another subject
 RING = 0.15  # width of the ring a subject may have grown into, of the square root of its area
 MIN_CONTRAST = 0.3  # between how often subject and background look like the subject
-MAX_STEPS = 0.9  # share of the outline
+MAX_STEPS = 0.87  # share of the outline
 COLOR_BIN, NUM_BINS = 12, 22  # Lab values per bin, bins per channel
 CANDIDATES = 3  # places of a reference, per known subject, that are looked at closely
 

@@ -144,3 +144,17 @@ def test_two_subjects_at_one_place_cannot_be_singled_out():
     with pytest.raises(BadInput) as refused:
         instructions.word_instruction(facts_of([(0, 0, 90, 90)] * 12, edited=11), "en")
     assert refused.value.reason is Reason.WRONG_BINDING
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "is_bound"),
+    [
+        ("Replace the subject at the left of image 1 with the subject of image 2.", "en", True),
+        ("Replace the subject at the left of image 2 with the subject of image 1.", "en", False),
+        ("把图1左侧的主体换成图2中的主体。", "zh", True),
+        ("把图2左侧的主体换成图1中的主体。", "zh", False),
+    ],
+)
+def test_the_base_is_what_is_edited_not_what_is_put_in(text, language, is_bound):
+    measured = facts_of([(50, 200, 150, 400)], edited=0)
+    assert instructions.binds(text, language, measured) == is_bound
