@@ -89,7 +89,7 @@ def test_rows_have_the_columns_of_the_table_and_masks_that_fit_the_truth() -> No
     result = _step(RuledVlm())(_unit())
     assert (result.phase, result.key, result.attempt, result.outcome) == (Phase.MINE, "clip", 1, Outcome.DONE)
     rows = result.rows["pairs"]
-    assert 1 <= len(rows) <= 4
+    assert 1 <= len(rows) <= Config().mining.max_pairs_per_clip
     assert len({row["key"] for row in rows}) == len(rows)
     assert {len(row["subjects"]) for row in rows} == {1, 2}
     for row in rows:
