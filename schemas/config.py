@@ -45,9 +45,9 @@ class MiningConfig(_Section):
 
     anchors_per_clip: int = Field(10, ge=2)  # K frames masks are made for
     min_anchor_share: float = Field(0.2, gt=0, le=1)  # m of K: category and identity consensus
-    max_pairs_per_clip: int = Field(8, ge=1)
+    max_pairs_per_clip: int = Field(10, ge=1)
     max_subjects_per_pair: int = Field(3, ge=1)
-    min_similarity: float = Field(0.80, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong
+    min_similarity: float = Field(0.88, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong
     min_mask_score: float = Field(0.8, ge=0, le=1)  # probability that a mask is right
     min_area_share: float = Field(0.005, gt=0, lt=1)  # of the frame
     max_area_share: float = Field(0.60, gt=0, le=1)
@@ -91,7 +91,7 @@ class VerificationThresholds(_Section):
     max_shared_mask: float = 0.08  # share of another subject inside the reference's mask
     max_second_subject: float = 0.88  # likeness of anything beside the subject to a known one
     min_identity: float = 0.70  # of reference and source
-    min_target_identity: float = 0.83  # of reference and output
+    min_target_identity: float = 0.80  # of reference and output; as mining asks of the pair
     max_base_untouched: float = 0.10  # share of the removed subject's pixels that the base still has
     max_base_copy: float = 0.90  # correlation of anything in the base with the removed subject
     max_base_identity: float = 0.90  # similarity of anything in the base to the removed subject
