@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -138,28 +139,43 @@ def layout(image: Image, subject: Mask) -> NDArray[np.float64]:
     return np.asarray(tiny.ravel() / max(float(np.linalg.norm(tiny)), 1e-6))
 
 
-def _dot(describe: Callable[[Image, Mask], NDArray[np.float64]]) -> Callable[[Item, Item], float]:
-    return lambda item, other: float(
-        describe(item.reference, item.mask) @ describe(other.target, other.target_subjects)
-    )
+def features(image: Image, subject: Mask) -> alignment.Features:
+    return alignment.features(image, ~masks.dilate(subject, 6))
 
 
-def _features(item: Item, other: Item) -> float:
-    own = alignment.features(item.reference, ~masks.dilate(item.mask, 6))
-    return float(alignment.agreement(own, alignment.features(other.target, ~other.target_subjects)).num_inliers)
+@dataclass(frozen=True, slots=True)
+class PlaceProbe:
+    """How surroundings are described, and how alike two descriptions are."""
+
+    describe: Callable[[Image, Mask], Any]
+    alike: Callable[[Any, Any], float]
 
 
-PLACE_PROBES = {"colours": _dot(colours), "layout": _dot(layout), "features": _features}
+def _dot(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    return float(first @ second)
 
 
-def guessed_places(items: Sequence[Item], alike: Callable[[Item, Item], float]) -> tuple[float, float]:
+def _inliers(first: alignment.Features, second: alignment.Features) -> float:
+    return float(alignment.agreement(first, second).num_inliers)
+
+
+PLACE_PROBES = {
+    "colours": PlaceProbe(colours, _dot),
+    "layout": PlaceProbe(layout, _dot),
+    "features": PlaceProbe(features, _inliers),
+}
+
+
+def guessed_places(items: Sequence[Item], probe: PlaceProbe) -> tuple[float, float]:
     """(share of right guesses, chance): own target against one target of every other clip. Ties are shared."""
     clips = sorted({item.clip for item in items})
-    by_clip = {clip: [item for item in items if item.clip == clip] for clip in clips}
+    numbers = {clip: [number for number, item in enumerate(items) if item.clip == clip] for clip in clips}
+    targets = [probe.describe(item.target, item.target_subjects) for item in items]
     right = 0.0
     for number, item in enumerate(items):
-        own = alike(item, item)
-        others = [alike(item, by_clip[clip][number % len(by_clip[clip])]) for clip in clips if clip != item.clip]
+        seen = probe.describe(item.reference, item.mask)
+        rivals = [numbers[clip][number % len(numbers[clip])] for clip in clips if clip != item.clip]
+        own, others = probe.alike(seen, targets[number]), [probe.alike(seen, targets[rival]) for rival in rivals]
         right += 0.0 if own < max(others) else 1 / (1 + sum(other == own for other in others))
     return right / max(len(items), 1), 1 / max(len(clips), 1)
 
@@ -196,8 +212,8 @@ def _same_shape(first: Mask, second: Mask) -> bool:
 
 def probe(items: Sequence[Item]) -> Section:
     rows, bars, figures = [], {}, {}
-    for name, alike in PLACE_PROBES.items():
-        share, chance = guessed_places(items, alike)
+    for name, how in PLACE_PROBES.items():
+        share, chance = guessed_places(items, how)
         rows.append([f"place, by {name}", f"{share:.1%}", f"{chance:.1%}", len(items)])
         bars[f"the place is guessed by {name} at most 5 points above chance"] = share <= chance + MARGIN
         figures[f"place by {name}"] = [share, chance]
