@@ -37,7 +37,7 @@ from stages.manipulation import draft_manipulation
 
 PAIRS_PER_CLIP = 3
 NUM_COMPOSITES = 4
-SAMPLES_PER_FAULT = 16  # per fault and severity
+SAMPLES_PER_FAULT = 8  # per fault and severity
 SEVERITIES = ("mild", "medium", "severe")
 DRAFTS = {"generation": draft_generation, "manipulation": draft_manipulation}
 LANGUAGES = ("en", "zh")
