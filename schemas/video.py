@@ -65,8 +65,8 @@ class Passage:
 class Footage:
     """The frames of one clip that are looked at, in time order, full size; and the passage they were taken from.
 
-    `anchors` are the positions in `images` at which boxes and masks are wanted. Every anchor is also in the passage, with
-    the same index; a passage may be empty where only still pictures are known.
+    `anchors` are the positions in `images` at which boxes and masks are wanted. Every anchor is also in the passage,
+    with the same index; a passage may be empty where only still pictures are known.
     """
 
     images: list[Image]
