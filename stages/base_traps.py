@@ -152,6 +152,8 @@ def step(draft: Draft, base: Base) -> float:
     stretch of STRETCH of the border: where a shadow that leaves the box is cut off, or a filling does not fit."""
     x0, y0, x1, y1 = (round(side) for side in base.box)
     height, width = base.image.shape[:2]
+    x0, x1 = (min(max(x, 0), width) for x in (x0, x1))  # a box that is wrong may lie beyond the picture
+    y0, y1 = (min(max(y, 0), height) for y in (y0, y1))
     length = max(round(STRETCH * 2 * (x1 - x0 + y1 - y0)), MIN_STRETCH_PX)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (draft.output, base.image)]
     smooth = [cv2.GaussianBlur(picture, (3, 3), 0) for picture in grey]
