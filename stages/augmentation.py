@@ -82,7 +82,9 @@ def place(mask: Mask, output_size: tuple[int, int], config: SynthesisConfig, see
     grown: Warp = np.diag([scale, scale, 1.0]) @ turn
     shift = _translation(_apply(grown, outline), (width_px, height_px), cuts, rng)
     warp: Warp = shift @ grown
-    return Placement(width_px, height_px, warp / warp[2, 2], scale, rotation)
+    # Scaled so that the weight is 1 in the subject's middle: the picture's corner may lie beyond a tilt's horizon.
+    weight = float(warp[2] @ np.append(outline.mean(axis=0), 1.0))
+    return Placement(width_px, height_px, warp / weight, scale, rotation)
 
 
 def warp_subject(image: Image, mask: Mask, placement: Placement) -> tuple[Image, Mask]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.config import SynthesisConfig
@@ -31,6 +31,7 @@ boxes = st.tuples(st.integers(5, 200), st.integers(5, 120), st.integers(80, 300)
     config=st.sampled_from([CONFIG, STRONG]),
     output=st.sampled_from([(854, 480), (480, 854), (1024, 1024), (640, 360)]),
 )
+@example(box=(179, 24, 80, 80), seed=2048, rung=0, config=STRONG, output=(854, 480))
 @settings(max_examples=80, deadline=None)
 def test_the_subject_is_whole_and_not_mirrored(box, seed, rung, config, output):
     mask = blob(360, 640, *box)
