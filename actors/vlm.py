@@ -64,7 +64,7 @@ def _caption(question: Question) -> CaptionAnswer:
 _CRITERIA = {
     "identity": {Reason.IDENTITY_DRIFT, Reason.MIRRORED, Reason.SWAPPED_REFERENCES},
     "quality": {Reason.OBJECT_EXPANSION, Reason.TWO_SUBJECTS, Reason.LOSSY_BYTES, Reason.COPY_PASTE},
-    "consistency": {Reason.BACKGROUND_LEAK, Reason.SUBJECT_IN_BASE, Reason.WRONG_BINDING},
+    "consistency": {Reason.BACKGROUND_LEAK, Reason.MASK_LEAK, Reason.SUBJECT_IN_BASE, Reason.WRONG_BINDING},
 }
 
 

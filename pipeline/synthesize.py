@@ -35,11 +35,12 @@ class SynthesizeSample:
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
         self._config = config
+        self._scene: tuple[str, Scene] | None = None
 
     def __call__(self, unit: Unit) -> Result:
         clock = _Clock()
         try:
-            scene = read_scene(unit.payload)
+            scene = self._read(unit)
             draft = self._draft(unit, scene)
             clock.lap("draft")
             facts = measuring.measure_facts(draft)
@@ -55,6 +56,12 @@ class SynthesizeSample:
                 raise
             return _failed(unit, bad, clock.laps)
         return self._result(unit, draft, words, facts, members, verdict, clock.laps)
+
+    def _read(self, unit: Unit) -> Scene:
+        """The pair's scene. Its tasks come one after the other: the second one finds it read."""
+        if self._scene is None or self._scene[0] != unit.key:
+            self._scene = unit.key, read_scene(unit.payload)
+        return self._scene[1]
 
     def _draft(self, unit: Unit, scene: Scene) -> Draft:
         donors = read_donors(unit)

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     SUBJECT_TOO_SMALL = "subject_too_small", "the subject is too small in the reference"
     # verification
     BACKGROUND_LEAK = "background_leak", "the reference shows the background of the output"
+    MASK_LEAK = "mask_leak", "the subject's mask took background of the source along"
     COPY_PASTE = "copy_paste", "the reference subject is a copy of the output's"
     MIRRORED = "mirrored", "the reference subject is mirrored"
     IDENTITY_DRIFT = "identity_drift", "the reference subject no longer looks like the source's"

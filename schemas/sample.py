@@ -63,6 +63,7 @@ class Scene:
     content_hash: str  # of the source: donors must come from another one
     near_a: Neighbours = field(default_factory=Neighbours)
     near_b: Neighbours = field(default_factory=Neighbours)
+    plate_a: Plate | None = None  # of frame A, once somebody asked for it (stages/plates.py)
 
 
 @dataclass(slots=True)

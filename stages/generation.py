@@ -51,7 +51,7 @@ def draft_generation(
     """
     output, output_masks = scaled_output(scene, config)
     usable = other_sources(donors, scene)
-    plate = plates.clean_plate(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
+    plate = plates.plate_of_a(scene)
     plans = [
         plan_reference(scene, position, key, attempt, usable, config, output, plate)
         for position in range(len(scene.identities))

@@ -55,8 +55,7 @@ def draft_manipulation(
     output, output_masks = scaled_output(scene, config)
     usable = other_sources(donors, scene)
     target = _choose(output_masks, key, attempt, config)
-    plate_a = plates.clean_plate(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
-    plan = plan_reference(scene, target.position, key, attempt, usable, config, output, plate_a)
+    plan = plan_reference(scene, target.position, key, attempt, usable, config, output, plates.plate_of_a(scene))
     request = FillRequest(
         image=output,
         region=target.region,

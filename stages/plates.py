@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.sample import Neighbours, Plate
+from schemas.sample import Neighbours, Plate, Scene
 from schemas.video import Image, Mask
 from stages import alignment, leaks, masks
 
@@ -37,6 +37,7 @@ BRIDGE_PX = 5.0
 STILL_MARGIN_PX = 4.0
 STILL_SHARE = 0.7
 STILL_LEVELS = 12.0
+MIN_CAMERA = 0.03  # of the long side
 MIN_REGISTERED = 0.3  # of the matches must follow the homography
 
 
@@ -46,6 +47,14 @@ class _Laid:
 
     image: Image
     covers: Mask
+    moved_px: float  # by which the camera shifted the middle of the window
+
+
+def plate_of_a(scene: Scene) -> Plate:
+    """Frame A's clean plate without any subject of the pair. Made once: every task of the pair asks for it."""
+    if scene.plate_a is None:
+        scene.plate_a = clean_plate(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
+    return scene.plate_a
 
 
 def clean_plate(image: Image, subject: Mask, near: Neighbours) -> Plate:
@@ -62,8 +71,6 @@ def clean_plate(image: Image, subject: Mask, near: Neighbours) -> Plate:
     window = (slice(y0, y1), slice(x0, x1))
     before, after = (_chain(image, subject, neighbours) for neighbours in (near.before, near.after))
     laid = [_laid(neighbour, warp, (x0, y0, x1, y1)) for neighbour, warp in [*before[::-1], *after]]
-    # The nearest frames say little of what is still: a slow subject has hardly moved in them.
-    near_in_time = [number in (len(before) - 1, len(before)) for number in range(len(laid))]
     if len(laid) < 2:
         return nothing
     scores = _scores(image[window], subject[window], laid, _subject_colours(image, subject))
@@ -75,12 +82,15 @@ def clean_plate(image: Image, subject: Mask, near: Neighbours) -> Plate:
     here = _connected(here, subject[window])
     plate[window] = np.where(here[..., None], chosen, image[window])
     known[window] = here
-    still[window] = _still(image[window], [one for one, is_near in zip(laid, near_in_time, strict=True) if not is_near])
+    still[window] = _still(image[window], [one for one in laid if one.moved_px > MIN_CAMERA * max(image.shape)])
     return Plate(plate, known, still)
 
 
 def _still(image: Image, laid: list[_Laid]) -> Mask:
-    """Where most of the frames that cover it, and at least two, show the same colours at the same place."""
+    """Where most of the frames that cover it, and at least two, show the same colours at the same place.
+
+    Under a camera that stands, a subject that pauses looks just so: only frames that were shifted tell ground from it.
+    """
     if len(laid) < 2:
         return np.zeros(image.shape[:2], np.bool_)
     alike, covered = np.zeros((2, *image.shape[:2]), np.int32)
@@ -138,7 +148,10 @@ def _laid(neighbour: Image, warp: NDArray[np.float64], window: tuple[int, int, i
     shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1.0]]) @ warp
     pixels = cv2.warpPerspective(neighbour, shift, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
     covers = cv2.warpPerspective(np.ones(neighbour.shape[:2], np.uint8), shift, (x1 - x0, y1 - y0)) > 0
-    return _Laid(np.asarray(pixels, np.uint8), masks.erode(np.asarray(covers, np.bool_), 2))
+    middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2, 1.0])
+    there = np.linalg.inv(warp) @ middle
+    moved_px = float(np.linalg.norm(there[:2] / there[2] - middle[:2]))
+    return _Laid(np.asarray(pixels, np.uint8), masks.erode(np.asarray(covers, np.bool_), 2), moved_px)
 
 
 def _scores(image: Image, subject: Mask, laid: list[_Laid], like: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -53,7 +53,7 @@ LIMITS: dict[str, Limit] = {
     "background_inliers": _at_most("max_background_inliers", Reason.BACKGROUND_LEAK),
     "background_blocks": _at_most("max_background_blocks", Reason.BACKGROUND_LEAK),
     "rim_leak": _at_most("max_rim_leak", Reason.BACKGROUND_LEAK),
-    "mask_leak": _at_most("max_mask_leak", Reason.BACKGROUND_LEAK),
+    "mask_leak": _at_most("max_mask_leak", Reason.MASK_LEAK),
     "copy_ncc": _at_most("max_copy_ncc", Reason.COPY_PASTE),
     "base_untouched": _at_most("max_base_untouched", Reason.SUBJECT_IN_BASE),
     "base_copy": _at_most("max_base_copy", Reason.SUBJECT_IN_BASE),
@@ -66,8 +66,9 @@ LIMITS: dict[str, Limit] = {
 """The table of traps: which score guards against which, in the order the checks are run and reported."""
 
 
-OF_THE_PAIR = frozenset({Reason.COPY_PASTE, Reason.NO_ROOM, Reason.SUBJECT_TOO_SMALL})
-"""What no other seed, donor or rung can change: frames A and B show the subject alike, or it leaves no room."""
+OF_THE_PAIR = frozenset({Reason.MASK_LEAK, Reason.COPY_PASTE, Reason.NO_ROOM, Reason.SUBJECT_TOO_SMALL})
+"""What no other seed, donor or rung can change: frames A and B show the subject alike, its mask in A is wrong, or
+it leaves no room."""
 
 
 def verify(

@@ -82,7 +82,7 @@ def test_a_mask_that_took_still_background_along_is_a_leak():
     nothing = np.zeros_like(first.source_mask)
     rim = first.source_mask & ~masks.erode(first.source_mask, 4)
     loose = with_reference(made, plate=Plate(first.source, nothing, rim))
-    assert Reason.BACKGROUND_LEAK in judge(loose).reasons
+    assert Reason.MASK_LEAK in judge(loose).reasons
 
 
 def test_reference_of_somebody_else():
