@@ -106,8 +106,11 @@ def test_an_unfit_subject_replaces_nothing(unfit):
     assert answer.reason is Reason.NO_DONOR
 
 
-def test_a_generic_category_fits_any():
-    assert filled(request(Fill.REPLACE, category="subject")).replacement == "person"
+def test_what_nobody_named_has_no_other_of_its_category():
+    unnamed = Donor(donor().image, donor().mask, "subject", "other-source")
+    (answer,) = DonorEditor().fill([request(Fill.REPLACE, category="subject", donors=[donor(), unnamed])])
+    assert isinstance(answer, BadInput)
+    assert answer.reason is Reason.NO_DONOR
 
 
 def test_a_donor_filled_by_its_subject_lends_no_background():

@@ -28,9 +28,9 @@ def frame(footage: Path, clip: str, index: int) -> tuple[Image, Mask]:
 @pytest.fixture(scope="module", params=[draft_generation, draft_manipulation], ids=["generation", "manipulation"])
 def draft(request, footage: Path) -> Draft:
     (image_a, mask_a), (image_b, mask_b) = (frame(footage, "davis_camel", index) for index in (10, 60))
-    scene = Scene(image_a, image_b, [mask_a], [mask_b], ["one"], ["subject"], "camel")
+    scene = Scene(image_a, image_b, [mask_a], [mask_b], ["one"], ["animal"], "camel")
     clips = [("davis_dog", 30), ("davis_horsejump-high", 20), ("davis_parkour", 60)]
-    donors = [Donor(*frame(footage, clip, index), "subject", clip) for clip, index in clips]
+    donors = [Donor(*frame(footage, clip, index), "animal", clip) for clip, index in clips]
     return request.param(scene, "key", 0, donors, SynthesisConfig(), DonorEditor().fill)
 
 
