@@ -61,6 +61,9 @@ DROPPED_SHOTS = {
     "odd/three_frames.mp4": Reason.TOO_SHORT,
 }
 
+FADING_OUT = "odd/aeroplane_broken_audio_real.mp4"
+"""It ends in a fade, and what is left of the picture then is too short."""
+
 PASSED = Reason.LOW_QUALITY
 ONLY_CURATE = ["--set", "curation_thresholds.min_quality=1.1"]
 """The last threshold, set so that nothing passes: every other reason shows, and nothing is mined."""
@@ -170,6 +173,7 @@ def test_damaged_files_are_used_as_far_as_they_go_and_say_where_they_broke(sourc
 
 def test_bad_pictures_are_dropped_for_what_is_wrong_with_them_and_good_ones_are_not(sources, tables):
     found = {name: shot_reasons(tables, row) for name, row in sources.items() if row["status"] == "ok"}
+    assert found.pop(FADING_OUT) == {PASSED, Reason.TOO_SHORT}
     wrong = {name: reasons for name, reasons in found.items() if reasons != {DROPPED_SHOTS.get(name, PASSED)}}
     assert wrong == {}
     assert sum(reasons == {PASSED} for reasons in found.values()) >= 20
