@@ -34,7 +34,7 @@ from pipeline.tables import read_tables
 SMALL = ["engine.commit_seconds=0.3", "engine.seal_seconds=1", "engine.commits_per_compaction=4"]
 SMALL += ["engine.row_timeout_seconds=20", "mining.anchors_per_clip=4", "mining.max_pairs_per_clip=2"]
 SETTINGS = [word for setting in SMALL for word in ("--set", setting)]
-CLIPS = ("astronaut_stars", "cup_meadow")
+CLIPS = ("cup_meadow", "launch_two_subjects")
 NTH = {"takeover_after_lock": 1, "takeover_between_epochs": 3, "close_before_release": 1, "compact_after_commit": 1}
 MAX_RUNS = 6
 

@@ -24,8 +24,8 @@ from schemas.tables import TABLES
 
 pytestmark = pytest.mark.ray
 
-CLIPS = ("astronaut_stars", "motorcycle_wall")
-POISON = "cup_meadow"
+CLIPS = ("cup_meadow", "launch_two_subjects")
+POISON = "montage"
 OFTEN = [
     word
     for setting in ("commit_seconds=0.2", "seal_seconds=0.5", "micro_batch=1")
