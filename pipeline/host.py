@@ -81,8 +81,10 @@ class LedgerHost:
 
     def _open(self, phase: Phase, pages: Any) -> None:
         attempts = self._settings.config.synthesis.max_attempts if phase is Phase.SYNTHESIZE else 1
-        self._phase, self._phase_over = phase, False
-        self._ledger.open_phase(phase, pages, self._settings.fingerprints[phase], attempts, self._num_workers)
+        fingerprint = self._settings.fingerprints[phase]
+        # Said here, at once: a source that polls may have taken every unit before the driver asks what waits.
+        self._phase_over = not self._ledger.open_phase(phase, pages, fingerprint, attempts, self._num_workers)
+        self._phase = phase
 
     def missing(self) -> tuple[int, int]:
         """How many known sources are not listed any more, of how many."""

@@ -73,8 +73,9 @@ class Ledger:
         fingerprint: str,
         max_attempts: int = 1,
         num_workers: int = 0,
-    ) -> None:
-        """Begin a phase. `pages` of pending units are pulled lazily; an empty page means "nothing yet, ask again".
+    ) -> bool:
+        """Begin a phase; False when it has nothing to do. `pages` of pending units are pulled lazily; an empty page
+        means "nothing yet, ask again".
 
         max_attempts: failed attempts that make a dead letter. num_workers: how many workers draw on the phase (0: as
         configured); the credit window is theirs together.
@@ -88,6 +89,7 @@ class Ledger:
         deliveries = {(row["key"], row["attempt"]): row["num_deliveries"] for row in suspects.to_pylist()}
         queue = LeaseQueue(iter(pages), self._config.credit * workers, deliveries)
         self._phases[phase] = OpenPhase(queue, fingerprint, max_attempts)
+        return not queue.is_over
 
     def lease(self, phase: Phase, max_units: int) -> list[Unit] | None:
         """Units to work on now; [] = nothing now, ask again; None = the phase is over and committed, or stopped."""

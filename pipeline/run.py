@@ -74,7 +74,8 @@ class Run:
         The execution starts with the first phase that has work, and stays up, its actors warm, for those that follow.
         """
         self.check_stop()
-        if not self._pending(phase):
+        self._pulse(phase)
+        if self.progress["over"]:
             return
         if self._execution is None:
             self._execution = Execution(self._make_step, self, self.settings)
@@ -98,11 +99,6 @@ class Run:
         found = self.progress.get("phases", {}).get(str(phase), {})
         retried = {"retry": found["retried"]} if found.get("retried") else {}
         return {**found.get("outcomes", {}), **retried}
-
-    def _pending(self, phase: Phase) -> bool:
-        self._pulse(phase)
-        found = self.progress.get("phases", {}).get(str(phase), {})
-        return bool(found.get("queued"))
 
     def _pulse(self, phase: Phase) -> None:
         self.progress = ask(self.ledger.pulse.remote())

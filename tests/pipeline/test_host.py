@@ -108,6 +108,24 @@ def test_what_cannot_be_reached_stays_pending_and_its_old_rows_stay(build):
     assert uris(build.mined) == ["/a"]
 
 
+def test_a_phase_whose_every_unit_is_out_is_not_over(build):
+    build.write(a="footage")
+    host = build.begin()
+    host.open_wave(None)
+    assert len(list(leases(host))) == 1  # a source that polls is faster than the driver
+    assert not host.pulse()["over"]
+    abandon(host)
+
+
+def test_a_phase_with_nothing_to_do_is_over_before_anyone_asks_for_work(build):
+    build.write(a="footage")
+    build.run()
+    host = build.begin()
+    host.open_phase(Phase.MINE)
+    assert host.pulse()["over"]
+    abandon(host)
+
+
 def test_a_touched_file_with_equal_bytes_decodes_nothing_and_keeps_its_damage(build):
     build.write(a="footage, damaged")
     build.run()
