@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -23,6 +24,7 @@ from stages import facts as measuring
 from stages import generation, manipulation, masks, media, neighbours, plates, samples, verification
 
 DONORS_PER_ATTEMPT = 3
+NUM_DONORS_KEPT = 16  # pictures: 20 MB at 480p, 100 MB at 1080p
 DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipulation.draft_manipulation}
 
 
@@ -187,7 +189,7 @@ def read_donors(unit: Unit) -> list[Donor]:
     donors = []
     for donor in turned:
         try:
-            (image,) = _read(donor["path"], [donor["frame"]], [donor["seconds"]])
+            image = _donor_picture(donor["path"], donor["content_hash"], donor["frame"], donor["seconds"])
         except BadInput:
             continue
         x0, y0, x1, y1 = donor["content_box"] or (0, 0, image.shape[1], image.shape[0])
@@ -202,6 +204,14 @@ def read_donors(unit: Unit) -> list[Donor]:
             )
         )
     return donors
+
+
+@lru_cache(maxsize=NUM_DONORS_KEPT)
+def _donor_picture(path: str, _content_hash: str, frame: int, seconds: float) -> Image:
+    """A donor's frame. Many pairs borrow from it, and finding it means decoding from the key frame before it."""
+    (image,) = _read(path, [frame], [seconds])
+    image.flags.writeable = False
+    return image
 
 
 def _read(path: str, indices: list[int], seconds: list[float]) -> list[Image]:

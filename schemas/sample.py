@@ -64,6 +64,7 @@ class Scene:
     near_a: Neighbours = field(default_factory=Neighbours)
     near_b: Neighbours = field(default_factory=Neighbours)
     plate_a: Plate | None = None  # of frame A, once somebody asked for it (stages/plates.py)
+    plate_b: Plate | None = None  # of frame B, at the output's size
 
 
 @dataclass(slots=True)

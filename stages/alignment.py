@@ -20,6 +20,9 @@ Matrix = NDArray[np.float64]
 """2x3 affine from pixels of the first picture to pixels of the second."""
 
 PATCH_PX = 64  # subjects are compared on patches of this side: coarse enough to forgive a pixel of misfit
+FIRST_STEPS = np.array([0.08, 0.12, 0.05, 0.05])  # of a climb: log scale, radians, shift as a share of the patch
+FEW_TRIALS, MANY_TRIALS = 40, 70  # from each of two starts, then from the better one
+FLAT_VARIANCE = 0.01  # grey levels squared: below it there is nothing to correlate
 MIN_OVERLAP = 0.6  # of the smaller subject: less would let two small parts stand for the whole
 FEATURES_SIDE_PX = 480
 MAX_FEATURES = 500
@@ -50,15 +53,6 @@ class Features:
     descriptors: NDArray[np.float32]
 
 
-def ncc(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Normalised cross-correlation in [-1, 1] of (N, C) values, each channel around its own mean; 0 for flat input."""
-    if len(first) < 2:
-        return 0.0
-    a, b = first - first.mean(axis=0), second - second.mean(axis=0)
-    scale = math.sqrt(float(np.vdot(a, a)) * float(np.vdot(b, b)))
-    return float(np.vdot(a, b)) / scale if scale > 1e-6 else 0.0
-
-
 def align(first: Image, first_mask: Mask, second: Image, second_mask: Mask) -> Alignment:
     """The similarity (scale, rotation, shift; never a mirror) that lays the first subject best over the second.
 
@@ -67,18 +61,20 @@ def align(first: Image, first_mask: Mask, second: Image, second_mask: Mask) -> A
     """
     a, b = _Patch.of(first, first_mask), _Patch.of(second, second_mask)
     starts = sorted(_starts(a, b), key=lambda start: -_score(a, b, start)[0])
-    best, best_score = starts[0], -2.0
-    for start in starts[:2]:
-        found = minimize(
-            lambda p: -_score(a, b, p)[0],
-            start,
-            method="Nelder-Mead",
-            options={"maxfev": 110, "xatol": 1e-3, "fatol": 1e-4, "initial_simplex": _simplex(start)},
-        )
-        if -float(found.fun) > best_score:
-            best, best_score = np.asarray(found.x), -float(found.fun)
+    tried = [_climb(a, b, start, FIRST_STEPS, FEW_TRIALS) for start in starts[:2]]
+    best = _climb(a, b, min(tried, key=lambda found: found[1])[0], FIRST_STEPS / 2, MANY_TRIALS)[0]
     _, correlation, overlap = _score(a, b, best)
     return Alignment(_full_size(a, b, best), correlation, overlap)
+
+
+def _climb(
+    a: "_Patch", b: "_Patch", start: NDArray[np.float64], steps: NDArray[np.float64], max_trials: int
+) -> tuple[NDArray[np.float64], float]:
+    """The parameters that Nelder-Mead reaches from `start`, and what it minimised there."""
+    simplex = np.vstack([start, start + np.diag(steps)])
+    options = {"maxfev": max_trials, "xatol": 2e-3, "fatol": 5e-4, "initial_simplex": simplex}
+    found = minimize(lambda p: -_score(a, b, p)[0], start, method="Nelder-Mead", options=options)
+    return np.asarray(found.x), float(found.fun)
 
 
 def is_mirrored(matrix: Matrix) -> bool:
@@ -87,10 +83,14 @@ def is_mirrored(matrix: Matrix) -> bool:
 
 @dataclass(slots=True)
 class _Patch:
-    """A subject shrunk to PATCH_PX. offset_px, scale: patch = (picture - offset) * scale."""
+    """A subject shrunk to PATCH_PX. offset_px, scale: patch = (picture - offset) * scale.
 
-    pixels: NDArray[np.float32]  # (P, P, 3), light blur
-    mask: Mask
+    pixels are around the subject's mean colour, so that sums of float32 stay exact enough to subtract.
+    """
+
+    pixels: NDArray[np.float32]  # (P, P, 3)
+    weights: NDArray[np.float32]  # (P, P), 1 on the subject
+    squares: NDArray[np.float32]  # (P * P,), of the pixels, summed over channels
     offset_px: NDArray[np.float64]
     scale: float
     centre: NDArray[np.float64]
@@ -105,18 +105,19 @@ class _Patch:
         x0, y0, x1, y1 = (int(side) for side in box)
         scale = (PATCH_PX - 8) / max(x1 - x0, y1 - y0)
         offset = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - PATCH_PX / 2 / scale
-        crop, crop_mask = image[y0:y1, x0:x1], mask[y0:y1, x0:x1]
         size = (max(round((x1 - x0) * scale), 1), max(round((y1 - y0) * scale), 1))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(crop, size, interpolation=method).astype(np.float32)
+        small = cv2.resize(image[y0:y1, x0:x1], size, interpolation=method).astype(np.float32)
         left, top = (PATCH_PX - size[0]) // 2, (PATCH_PX - size[1]) // 2
-        pixels = np.zeros((PATCH_PX, PATCH_PX, 3), np.float32)
+        place = (slice(top, top + size[1]), slice(left, left + size[0]))
         inside = np.zeros((PATCH_PX, PATCH_PX), np.bool_)
-        pixels[top : top + size[1], left : left + size[0]] = small
-        inside[top : top + size[1], left : left + size[0]] = masks.resize(crop_mask, size[1], size[0])
+        inside[place] = masks.resize(mask[y0:y1, x0:x1], size[1], size[0])
         if not inside.any():  # a sliver thinner than a pixel of the patch
-            inside[top : top + size[1], left : left + size[0]] = True
-        return cls(pixels, inside, offset, scale, *_ellipse(inside))
+            inside[place] = True
+        pixels = np.zeros((PATCH_PX, PATCH_PX, 3), np.float32)
+        pixels[place] = small - small[inside[place]].mean(axis=0)
+        squares = np.square(pixels).sum(axis=2).ravel()
+        return cls(pixels, inside.astype(np.float32), squares, offset, scale, *_ellipse(inside))
 
 
 def _ellipse(mask: Mask) -> tuple[NDArray[np.float64], float, float]:
@@ -128,21 +129,17 @@ def _ellipse(mask: Mask) -> tuple[NDArray[np.float64], float, float]:
 
 
 def _starts(a: _Patch, b: _Patch) -> Iterator[NDArray[np.float64]]:
-    """Parameters: log scale, rotation, shift x, shift y (patch pixels, between the centres of the masks)."""
+    """Parameters: log scale, rotation, shift x, shift y (of the patch, between the centres of the masks)."""
     growth = 0.5 * math.log(b.area_px / a.area_px)
     tilt = b.angle - a.angle
     for turn in (0.0, -0.35, 0.35, tilt, tilt + math.pi):
         yield np.array([growth, turn, 0.0, 0.0])
 
 
-def _simplex(start: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.vstack([start, start + np.diag([0.08, 0.12, 3.0, 3.0])])
-
-
 def _patch_matrix(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> Matrix:
     growth, turn, dx, dy = parameters
     linear = math.exp(growth) * np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    return np.column_stack([linear, b.centre + np.array([dx, dy]) - linear @ a.centre])
+    return np.column_stack([linear, b.centre + PATCH_PX * np.array([dx, dy]) - linear @ a.centre])
 
 
 def _score(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -151,14 +148,33 @@ def _score(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> tuple[float
         return -2.0, 0.0, 0.0
     matrix = _patch_matrix(a, b, parameters)
     size = (PATCH_PX, PATCH_PX)
-    moved_mask = cv2.warpAffine(a.mask.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
-    common = moved_mask & b.mask
-    covered = np.count_nonzero(common) / max(min(b.area_px, float(a.area_px) * math.exp(2 * parameters[0])), 1.0)
+    moved_weights = cv2.warpAffine(a.weights, matrix, size, flags=cv2.INTER_NEAREST)
+    common = (moved_weights * b.weights).ravel()
+    num_common = float(common.sum())
+    covered = num_common / max(min(b.area_px, float(a.area_px) * math.exp(2 * parameters[0])), 1.0)
     if covered < MIN_OVERLAP:
         return covered - 2.0, 0.0, covered
-    moved = cv2.warpAffine(a.pixels, matrix, size, flags=cv2.INTER_LINEAR)
-    correlation = ncc(moved[common], b.pixels[common])
+    moved = cv2.warpAffine(a.pixels, matrix, size, flags=cv2.INTER_LINEAR).reshape(-1, 3)
+    correlation = _weighted_ncc(np.asarray(moved, np.float32), b.pixels.reshape(-1, 3), b.squares, common, num_common)
     return correlation, correlation, min(covered, 1.0)
+
+
+def _weighted_ncc(
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    second_squares: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    total: float,
+) -> float:
+    """`ncc` of (N, C) values where `weights` (N,) is 1, by sums alone: this is the inner loop of every alignment."""
+    weighted = first * weights[:, None]
+    sum_first, sum_second = weights @ first, weights @ second
+    spread_first = float(np.vdot(weighted, first)) - float(sum_first @ sum_first) / total
+    spread_second = float(weights @ second_squares) - float(sum_second @ sum_second) / total
+    if min(spread_first, spread_second) < FLAT_VARIANCE * total:
+        return 0.0
+    shared = float(np.vdot(weighted, second)) - float(sum_first @ sum_second) / total
+    return max(-1.0, min(shared / math.sqrt(spread_first * spread_second), 1.0))
 
 
 def _full_size(a: _Patch, b: _Patch, parameters: NDArray[np.float64]) -> Matrix:

@@ -96,20 +96,13 @@ def silhouette(draft: Draft, base: Base) -> float:
 
 def _steps(image: Image, mask: Mask) -> NDArray[np.float64]:
     """Signed derivative of the three channels across the mask's outline, at outline pixels away from the frame."""
-    signed = masks_distance(mask)
+    signed = masks.signed_distance_px(mask)
     band = (np.abs(signed) <= 2.0) & _inner(mask.shape)
     normal_x, normal_y = (cv2.Sobel(signed, cv2.CV_32F, dx, dy) for dx, dy in ((1, 0), (0, 1)))
     smooth = cv2.GaussianBlur(image, (5, 5), 0).astype(np.float32)
     along_x, along_y = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy) for dx, dy in ((1, 0), (0, 1)))
     across = along_x * normal_x[..., None] + along_y * normal_y[..., None]
     return np.asarray(across[band], np.float64)
-
-
-def masks_distance(mask: Mask) -> NDArray[np.float32]:
-    """Signed distance to the outline in pixels, positive inside."""
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(inside - outside, np.float32)
 
 
 def _inner(shape: tuple[int, ...]) -> Mask:

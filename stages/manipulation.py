@@ -66,7 +66,7 @@ def draft_manipulation(
         category=scene.categories[target.position],
         donors=usable,
         avoid=target.others | output_masks[target.position],
-        plate=_plate(scene, output, output_masks),
+        plate=_plate_of_b(scene, output, output_masks),
     )
     base_answer, reference_answer = _two(fill([request, plan.request]))
     operation = "replace"
@@ -92,11 +92,14 @@ def draft_manipulation(
     )
 
 
-def _plate(scene: Scene, output: Image, output_masks: list[Mask]) -> Plate:
-    """What stands behind the subjects of the output, as far as the frames around B show it."""
-    everyone: Mask = np.logical_or.reduce(output_masks)
-    plate = plates.clean_plate(output, everyone, _scaled(scene.near_b, output))
-    return plates.without_still_parts(plate, output, everyone)
+def _plate_of_b(scene: Scene, output: Image, output_masks: list[Mask]) -> Plate:
+    """What stands behind the subjects of the output, as far as the frames around B show it. Made once: attempts differ
+    in what they do with it."""
+    if scene.plate_b is None:
+        everyone: Mask = np.logical_or.reduce(output_masks)
+        plate = plates.clean_plate(output, everyone, _scaled(scene.near_b, output))
+        scene.plate_b = plates.without_still_parts(plate, output, everyone)
+    return scene.plate_b
 
 
 def _scaled(near: Neighbours, output: Image) -> Neighbours:

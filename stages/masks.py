@@ -1,5 +1,7 @@
 """Masks: run-length code, boxes, overlap and the morphology that every stage shares."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -94,16 +96,37 @@ def dilate(mask: Mask, radius_px: float) -> Mask:
     """Every pixel within `radius_px` of the mask; nothing is assumed outside the frame."""
     if radius_px <= 0 or not mask.any():
         return mask.copy()
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= radius_px, dtype=np.bool_)
+    near = _around(mask, math.ceil(radius_px))
+    grown: Mask = np.zeros_like(mask)
+    grown[near] = distance_px(~mask[near]) <= radius_px
+    return grown
 
 
 def erode(mask: Mask, radius_px: float) -> Mask:
     """Pixels of the mask farther than `radius_px` from what is not mask; outside the frame counts as mask."""
-    if radius_px <= 0 or mask.all():
+    if radius_px <= 0 or mask.all() or not mask.any():
         return mask.copy()
-    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance > radius_px, dtype=np.bool_)
+    near = _around(mask, 1)  # what is not mask is nowhere nearer than just outside the mask's box
+    shrunk: Mask = np.zeros_like(mask)
+    shrunk[near] = distance_px(mask[near]) > radius_px
+    return shrunk
+
+
+def distance_px(mask: Mask) -> NDArray[np.float32]:
+    """Per pixel, how far the next pixel is that is not mask."""
+    transformed = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(transformed, np.float32)
+
+
+def signed_distance_px(mask: Mask) -> NDArray[np.float32]:
+    """Distance to the outline, positive on the mask."""
+    return distance_px(mask) - distance_px(~mask)
+
+
+def _around(mask: Mask, margin_px: int) -> tuple[slice, slice]:
+    """Rows and columns of a mask that is not empty, with `margin_px` more on every side."""
+    x0, y0, x1, y1 = (int(side) for side in box_of(mask) or (0, 0, 0, 0))
+    return slice(max(y0 - margin_px, 0), y1 + margin_px), slice(max(x0 - margin_px, 0), x1 + margin_px)
 
 
 def resize(mask: Mask, height_px: int, width_px: int) -> Mask:

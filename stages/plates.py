@@ -5,7 +5,9 @@ pixel the frame is taken that most of the others agree with and that does not lo
 for the whole background: where depth makes it wrong the frames disagree, and the pixel stays unknown.
 """
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +26,7 @@ FEW_OFFSETS_SECONDS = OFFSETS_SECONDS[:3]
 REACH = 0.4  # of the subject's box on every side: the part of the frame a plate is made for
 
 FREE_MARGIN = 0.15  # around where the subject was, of the root of its area: features there are not trusted
-AGREE = 18.0  # levels of the worst channel, after a light blur
+AGREE = 17  # levels of the worst channel, after a light blur
 WINDOW_SIGMA = 0.012  # of the long side: one frame is chosen for a neighbourhood, not for a pixel
 MIN_AGREEING = 1.0  # other frames, on the mean of the window
 COLOUR_BINS = 12
@@ -36,7 +38,7 @@ FLOW_SIDE_PX = 256
 BRIDGE_PX = 5.0
 STILL_MARGIN_PX = 4.0
 STILL_SHARE = 0.7
-STILL_LEVELS = 12.0
+STILL_LEVELS = 11
 MIN_CAMERA = 0.03  # of the long side
 MIN_REGISTERED = 0.3  # of the matches must follow the homography
 
@@ -94,10 +96,9 @@ def _still(image: Image, laid: list[_Laid]) -> Mask:
     if len(laid) < 2:
         return np.zeros(image.shape[:2], np.bool_)
     alike, covered = np.zeros((2, *image.shape[:2]), np.int32)
-    own = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.int16)
+    own = cv2.GaussianBlur(image, (0, 0), 1.5)
     for one in laid:
-        difference = np.abs(cv2.GaussianBlur(one.image, (0, 0), 1.5).astype(np.int16) - own).max(axis=2)
-        alike += (difference < STILL_LEVELS) & one.covers
+        alike += _agree(cv2.GaussianBlur(one.image, (0, 0), 1.5), own, STILL_LEVELS) & one.covers
         covered += one.covers
     still = (alike >= 2) & (alike >= STILL_SHARE * covered)
     # A single pixel agrees by chance, a neighbourhood does not.
@@ -157,23 +158,33 @@ def _laid(neighbour: Image, warp: NDArray[np.float64], window: tuple[int, int, i
 def _scores(image: Image, subject: Mask, laid: list[_Laid], like: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, H, W): how many other frames agree with each, less where it has the subject's colours."""
     sigma = max(WINDOW_SIGMA * max(subject.shape), 3.0)
-    soft = [cv2.GaussianBlur(one.image, (0, 0), 1.2).astype(np.int16) for one in laid]
-    # The frame itself has a say where it shows no subject, as one more witness.
-    witnesses = [(pixels, one.covers.astype(np.float32)) for pixels, one in zip(soft, laid, strict=True)]
     near = masks.dilate(subject, 4)
-    witnesses.append((cv2.GaussianBlur(image, (0, 0), 1.2).astype(np.int16), OWN_VOTE * (~near).astype(np.float32)))
+    votes = _votes(image, near, laid)
     distrust = np.where(near, *MOVING_PENALTY).astype(np.float32)
-    scores = []
     moving = _moving([one.image for one in laid])
     for number, one in enumerate(laid):
-        votes = np.zeros(subject.shape, np.float32)
-        for other, (pixels, weight) in enumerate(witnesses):
-            if other != number:
-                votes += (np.abs(pixels - soft[number]).max(axis=2) < AGREE) * weight
-        votes -= SUBJECT_PENALTY * like[_indices(one.image)] + distrust * moving[number]
-        score = cv2.GaussianBlur(votes * one.covers, (0, 0), sigma)
-        scores.append(np.where(one.covers, score, np.float32(-9)))
-    return np.asarray(scores, np.float32)
+        votes[number] -= SUBJECT_PENALTY * like[_indices(one.image)] + distrust * moving[number]
+        score = cv2.GaussianBlur(votes[number] * one.covers, (0, 0), sigma)
+        votes[number] = np.where(one.covers, score, np.float32(-9))
+    return votes
+
+
+def _votes(image: Image, near: Mask, laid: list[_Laid]) -> NDArray[np.float32]:
+    """(N, H, W): how many other frames show the same as each. The frame itself, where it shows no subject, is one more
+    witness."""
+    soft = [cv2.GaussianBlur(one.image, (0, 0), 1.2) for one in laid]
+    own = cv2.GaussianBlur(image, (0, 0), 1.2)
+    votes = np.stack([OWN_VOTE * (_agree(pixels, own, AGREE) & ~near) for pixels in soft]).astype(np.float32)
+    for one, other in itertools.combinations(range(len(laid)), 2):
+        same = _agree(soft[one], soft[other], AGREE)
+        votes[one] += same & laid[other].covers
+        votes[other] += same & laid[one].covers
+    return votes
+
+
+def _agree(first: NDArray[Any], second: NDArray[Any], levels: int) -> Mask:
+    """Where no channel differs by more than `levels`."""
+    return np.asarray(cv2.inRange(cv2.absdiff(first, second), (0, 0, 0), (levels, levels, levels)), np.bool_)
 
 
 def _moving(stack: list[Image]) -> list[Mask]:
