@@ -65,7 +65,7 @@ class LeaseQueue:
         return self._pages is None and not any(self._num[state] for state in (State.QUEUED, *_OUT))
 
     def lease(self, max_units: int) -> list[Unit]:
-        """Up to `max_units` units, or one suspect by itself, or nothing for now."""
+        """Up to `max_units` units and what else waits of the last one's key; or one suspect by itself; or nothing."""
         room = self._credit - self._num[State.LEASED] - self._num[State.STARTED]
         if room <= 0:
             return []
@@ -76,6 +76,8 @@ class LeaseQueue:
         taken: list[Unit] = []
         while len(taken) < min(max_units, room) and (self._again or self._waiting):
             taken.append(self._take(self._again or self._waiting))
+        while taken and self._waiting and self._held[self._waiting[0]].unit.key == taken[-1].key:
+            taken.append(self._take(self._waiting))  # another task of the same pair: its frames are read once
         return taken or ([self._take(self._suspects)] if self._suspects else [])
 
     def _take(self, line: deque[str]) -> Unit:

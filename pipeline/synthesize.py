@@ -1,7 +1,6 @@
 """Stages iii and iv: draft a sample from a pair, caption it, verify its stored bytes, accept it or ask for a retry."""
 
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from time import perf_counter
 from typing import Any
@@ -16,7 +15,7 @@ from schemas.fill import Donor
 from schemas.keys import sample_key, seed_of
 from schemas.questions import Unusable
 from schemas.reasons import Reason
-from schemas.sample import Captions, Draft, Mode, Neighbours, Scene, Task, Verdict
+from schemas.sample import Captions, Draft, Mode, Scene, Task, Verdict
 from schemas.video import Image
 from schemas.work import Outcome, Phase, Result, Unit
 from stages import captions as wording
@@ -31,7 +30,8 @@ DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipu
 class SynthesizeSample:
     """A pair and a task in; an attempt, and a sample with its encoded members when it is fit to train on, out.
 
-    Payload: the pair's row with path_a and fps, and donors (path, frame, seconds, category, masks, content_hash).
+    Payload: the pair's row with the source's path and content boxes, and donors (path, frame, seconds, category, masks,
+    content_hash). Raises what reading the pair's frames raised.
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -41,9 +41,10 @@ class SynthesizeSample:
 
     def __call__(self, unit: Unit) -> Result:
         clock = _Clock()
+        scene, donors = self._read(unit), read_donors(unit)
+        clock.lap("read")
         try:
-            scene = self._read(unit)
-            draft = self._draft(unit, scene)
+            draft = self._draft(unit, scene, donors)
             clock.lap("draft")
             facts = measuring.measure_facts(draft)
             words = self._word(draft, facts)
@@ -54,19 +55,16 @@ class SynthesizeSample:
             verdict = self._verify(draft, stored, words)
             clock.lap("verify")
         except BadInput as bad:
-            if bad.reason in OUT_OF_REACH:
-                raise
             return _failed(unit, bad, clock.laps)
         return self._result(unit, draft, words, facts, members, verdict, clock.laps)
 
     def _read(self, unit: Unit) -> Scene:
         """The pair's scene. Its tasks come one after the other: the second one finds it read."""
         if self._scene is None or self._scene[0] != unit.key:
-            self._scene = unit.key, read_scene(unit.payload)
+            self._scene = unit.key, read_scene(unit.payload, self._config.synthesis.max_side_px)
         return self._scene[1]
 
-    def _draft(self, unit: Unit, scene: Scene) -> Draft:
-        donors = read_donors(unit)
+    def _draft(self, unit: Unit, scene: Scene, donors: list[Donor]) -> Draft:
         draft = DRAFT[Task(unit.task).mode]
         key = sample_key(unit.key, unit.task)
         return draft(scene, key, unit.attempt, donors, self._config.synthesis, self._roles.image_editor.fill)
@@ -149,30 +147,38 @@ class _Clock:
         self.laps[name], self._last = now - self._last, now
 
 
-def read_scene(payload: dict[str, Any]) -> Scene:
-    """Frames A and B at full size, cropped to the picture inside letterbox bars, with the subjects' masks."""
-    indices, seconds = [payload["frame_a"], payload["frame_b"]], [payload["seconds_a"], payload["seconds_b"]]
-    frame_a, frame_b = _read(payload["path"], indices, seconds)
+def read_scene(payload: dict[str, Any], max_side_px: int) -> Scene:
+    """Frames A and B at full size, cropped to the picture inside letterbox bars, with the subjects' masks, and the
+    frames around them. Those of another shot cannot be laid over A or B: a plate stops there by itself.
+
+    max_side_px: of the output, and so of the frames around B.
+    """
+    path, seconds_a, seconds_b = payload["path"], payload["seconds_a"], payload["seconds_b"]
+    frame_a, frame_b = _read(path, [payload["frame_a"], payload["frame_b"]], [seconds_a, seconds_b])
     subjects = payload["subjects"]
     inside_a, inside_b = _picture(payload.get("content_box")), _picture(payload.get("content_box_b"))
     return Scene(
-        image_a=np.ascontiguousarray(frame_a[inside_a]),
-        image_b=np.ascontiguousarray(frame_b[inside_b]),
+        image_a=_cropped(frame_a, inside_a),
+        image_b=_cropped(frame_b, inside_b),
         masks_a=[masks.decode(subject["mask_a"])[inside_a] for subject in subjects],
         masks_b=[masks.decode(subject["mask_b"])[inside_b] for subject in subjects],
         identities=[subject["identity"] for subject in subjects],
         categories=[subject["category"] for subject in subjects],
         content_hash=payload["content_hash"],
-        near_a=_near(payload, "seconds_a", plates.FEW_OFFSETS_SECONDS, inside_a),
-        near_b=_near(payload, "seconds_b", plates.OFFSETS_SECONDS, inside_b),
+        near_a=neighbours.read_neighbours(
+            path, seconds_a, plates.FEW_OFFSETS_SECONDS, lambda picture: _cropped(picture, inside_a)
+        ),
+        near_b=neighbours.read_neighbours(
+            path,
+            seconds_b,
+            plates.OFFSETS_SECONDS,
+            lambda picture: generation.within(_cropped(picture, inside_b), max_side_px),
+        ),
     )
 
 
-def _near(
-    payload: dict[str, Any], when: str, offsets_seconds: Sequence[float], inside: tuple[slice, slice]
-) -> Neighbours:
-    """The frames around A or B. Those of another shot cannot be laid over it: a plate stops there by itself."""
-    return neighbours.read_neighbours(payload["path"], payload[when], offsets_seconds, inside)
+def _cropped(picture: Image, inside: tuple[slice, slice]) -> Image:
+    return np.ascontiguousarray(picture[inside])
 
 
 def _picture(content_box: list[int] | None) -> tuple[slice, slice]:
@@ -186,11 +192,12 @@ def read_donors(unit: Unit) -> list[Donor]:
     listed = unit.payload["donors"]
     start = unit.attempt * DONORS_PER_ATTEMPT
     turned = [listed[(start + offset) % len(listed)] for offset in range(min(DONORS_PER_ATTEMPT, len(listed)))]
-    donors = []
+    donors, unreachable = [], []
     for donor in turned:
         try:
             image = _donor_picture(donor["path"], donor["content_hash"], donor["frame"], donor["seconds"])
-        except BadInput:
+        except BadInput as bad:
+            unreachable += [bad] if bad.reason in OUT_OF_REACH else []
             continue
         x0, y0, x1, y1 = donor["content_box"] or (0, 0, image.shape[1], image.shape[0])
         known = [masks.decode(mask)[y0:y1, x0:x1] for mask in donor["masks"]]
@@ -203,6 +210,8 @@ def read_donors(unit: Unit) -> list[Donor]:
                 np.logical_or.reduce(known[1:]) if known[1:] else None,
             )
         )
+    if unreachable and not donors:  # a mount that is gone must not use up the attempts
+        raise unreachable[0]
     return donors
 
 
@@ -215,10 +224,7 @@ def _donor_picture(path: str, _content_hash: str, frame: int, seconds: float) ->
 
 
 def _read(path: str, indices: list[int], seconds: list[float]) -> list[Image]:
-    frames = media.read_frames(path, indices, seconds)
-    if len(frames) != len(indices):
-        raise BadInput(Reason.DECODE_ERROR, "a frame that was mined can no longer be read")
-    return [frame.image for frame in frames]
+    return [frame.image for frame in media.read_frames(path, indices, seconds)]
 
 
 def provenance(unit: Unit) -> dict[str, Any]:

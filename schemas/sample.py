@@ -47,7 +47,6 @@ class Plate:
 
     image: Image
     known: Mask
-    still: Mask  # where the frame itself shows what its neighbours show: background, whatever a mask says
 
 
 @dataclass(slots=True)
@@ -62,9 +61,9 @@ class Scene:
     categories: list[str]
     content_hash: str  # of the source: donors must come from another one
     near_a: Neighbours = field(default_factory=Neighbours)
-    near_b: Neighbours = field(default_factory=Neighbours)
-    plate_a: Plate | None = None  # of frame A, once somebody asked for it (stages/plates.py)
-    plate_b: Plate | None = None  # of frame B, at the output's size
+    near_b: Neighbours = field(default_factory=Neighbours)  # at the output's size
+    still_a: Mask | None = None  # of frame A (stages/plates.py), once somebody asked for it
+    plate_b: Plate | None = None  # of frame B, at the output's size, likewise
 
 
 @dataclass(slots=True)
@@ -79,7 +78,7 @@ class Reference:
     identity: str
     category: str
     origin: str  # clip key or content hash of the background's donor
-    plate: Plate | None = None  # frame A without its subjects, as far as neighbouring frames show it
+    still: Mask | None = None  # of frame A: background by the witness of the frames around it, whatever a mask says
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from schemas.errors import BadInput
 from schemas.fill import Donor, Fill, Filled, FillRequest
 from schemas.keys import seed_of
 from schemas.reasons import Reason
-from schemas.sample import Draft, Mode, Plate, Reference, Scene, Task
+from schemas.sample import Draft, Mode, Reference, Scene, Task
 from schemas.video import Image, Mask
 from stages import augmentation, cutout, masks, plates
 
@@ -51,9 +51,8 @@ def draft_generation(
     """
     output, output_masks = scaled_output(scene, config)
     usable = other_sources(donors, scene)
-    plate = plates.plate_of_a(scene)
     plans = [
-        plan_reference(scene, position, key, attempt, usable, config, output, plate)
+        plan_reference(scene, position, key, attempt, usable, config, output)
         for position in range(len(scene.identities))
     ]
     answers = answered(fill([plan.request for plan in plans]), len(plans))
@@ -68,7 +67,7 @@ def draft_generation(
         output_masks=output_masks,
         references=references,
         scene_masks=output_masks,
-        strangers=subjects_of(usable),
+        strangers=subjects_of(usable, {reference.origin for reference in references}),
         parameters={"references": [parameters_of(plan) for plan in plans]},
     )
 
@@ -81,7 +80,6 @@ def plan_reference(
     donors: list[Donor],
     config: SynthesisConfig,
     output: Image,
-    plate: Plate,
 ) -> PlannedReference:
     """Cuts subject `position` out of frame A, places it on a canvas and words the outpainting request."""
     identity, category, rung = scene.identities[position], scene.categories[position], rung_of(attempt)
@@ -99,7 +97,7 @@ def plan_reference(
         identity=identity,
         category=category,
         origin="",
-        plate=plate,
+        still=_still_a(scene),
     )
     request = FillRequest(
         image=image,
@@ -119,16 +117,20 @@ def scaled_output(scene: Scene, config: SynthesisConfig) -> tuple[Image, list[Ma
 
     Raises BadInput(SUBJECT_TOO_SMALL) when a mask is empty at that size.
     """
-    height, width = scene.image_b.shape[:2]
-    factor = config.max_side_px / max(height, width)
-    output, scaled = scene.image_b, scene.masks_b
-    if factor < 1:
-        height, width = max(round(height * factor), 1), max(round(width * factor), 1)
-        output = np.asarray(cv2.resize(output, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        scaled = [masks.resize(mask, height, width) for mask in scaled]
+    output = within(scene.image_b, config.max_side_px)
+    scaled = [masks.resize(mask, *output.shape[:2]) for mask in scene.masks_b]
     if not all(mask.any() for mask in scaled):
         raise BadInput(Reason.SUBJECT_TOO_SMALL, "a subject vanishes at the output's size")
     return output, scaled
+
+
+def within(image: Image, max_side_px: int) -> Image:
+    """The picture, scaled down when its long side is longer than that."""
+    factor = max_side_px / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = (max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def other_sources(donors: list[Donor], scene: Scene) -> list[Donor]:
@@ -136,10 +138,18 @@ def other_sources(donors: list[Donor], scene: Scene) -> list[Donor]:
     return [donor for donor in donors if donor.origin != scene.content_hash]
 
 
-def subjects_of(donors: list[Donor]) -> list[tuple[Image, Mask]]:
-    """What of the donors must not be seen in a background borrowed from them."""
-    known = ((donor.image, mask) for donor in donors for mask in (donor.mask, donor.others))
+def subjects_of(donors: list[Donor], origins: set[str]) -> list[tuple[Image, Mask]]:
+    """What of the donors that were borrowed from must not be seen in a background."""
+    borrowed = [donor for donor in donors if donor.origin in origins]
+    known = ((donor.image, mask) for donor in borrowed for mask in (donor.mask, donor.others))
     return [(image, mask) for image, mask in known if mask is not None and mask.any()]
+
+
+def _still_a(scene: Scene) -> Mask:
+    """Made once: every task of the pair asks for it."""
+    if scene.still_a is None:
+        scene.still_a = plates.still_ground(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
+    return scene.still_a
 
 
 def rung_of(attempt: int) -> int:

@@ -59,13 +59,13 @@ def rim_leak(reference: Reference) -> float:
 def mask_leak(draft: Draft, number: int) -> float:
     """Share in [0, 1] of reference `number`'s subject in frame A that is background: it stood still when all else did.
 
-    From the frames around A where there are any (see Plate.still). Else the output's background is laid over frame A's
-    (features, one homography); what then looks the same under the source mask, and not where the subject now stands,
-    was never part of the subject. 0 when the two cannot be laid over.
+    From the frames around A where there are any (plates.still_ground). Else the output's background is laid over that
+    of frame A (features, one homography); what then looks the same under the source mask, and not where the subject now
+    stands, was never part of the subject. 0 when the two cannot be laid over.
     """
     reference = draft.references[number]
-    if reference.plate is not None and reference.plate.still.any():
-        return _share(reference.plate.still, reference.source_mask)
+    if reference.still is not None and reference.still.any():
+        return _share(reference.still, reference.source_mask)
     taken = union(draft.output_masks + draft.scene_masks, draft.output)
     found = register(draft.output, ~masks.dilate(taken, 4), reference.source, ~masks.dilate(reference.source_mask, 4))
     if found is None:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from schemas.config import SynthesisConfig
@@ -10,7 +9,7 @@ from schemas.errors import BadInput
 from schemas.fill import Donor, Fill, Filled, FillRequest
 from schemas.keys import seed_of
 from schemas.reasons import Reason
-from schemas.sample import Base, Draft, Mode, Neighbours, Plate, Scene, Task
+from schemas.sample import Base, Draft, Mode, Plate, Scene, Task
 from schemas.subject import Box
 from schemas.video import Image, Mask
 from stages import masks, plates
@@ -55,7 +54,7 @@ def draft_manipulation(
     output, output_masks = scaled_output(scene, config)
     usable = other_sources(donors, scene)
     target = _choose(output_masks, key, attempt, config)
-    plan = plan_reference(scene, target.position, key, attempt, usable, config, output, plates.plate_of_a(scene))
+    plan = plan_reference(scene, target.position, key, attempt, usable, config, output)
     request = FillRequest(
         image=output,
         region=target.region,
@@ -87,7 +86,7 @@ def draft_manipulation(
         references=[reference],
         base=_base(output, target, emptied, operation),
         scene_masks=output_masks,
-        strangers=subjects_of(usable),
+        strangers=subjects_of(usable, {reference.origin, emptied.origin}),
         parameters={"references": [parameters_of(plan)], "operation": operation, "box": list(target.box)},
     )
 
@@ -97,20 +96,9 @@ def _plate_of_b(scene: Scene, output: Image, output_masks: list[Mask]) -> Plate:
     in what they do with it."""
     if scene.plate_b is None:
         everyone: Mask = np.logical_or.reduce(output_masks)
-        plate = plates.clean_plate(output, everyone, _scaled(scene.near_b, output))
+        plate = plates.clean_plate(output, everyone, scene.near_b)
         scene.plate_b = plates.without_still_parts(plate, output, everyone)
     return scene.plate_b
-
-
-def _scaled(near: Neighbours, output: Image) -> Neighbours:
-    """Neighbours at the output's size."""
-    size = (output.shape[1], output.shape[0])
-
-    def at_size(image: Image) -> Image:
-        small = image if image.shape == output.shape else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(small, dtype=np.uint8)
-
-    return Neighbours([at_size(image) for image in near.before], [at_size(image) for image in near.after])
 
 
 def _two(answers: list[Filled | BadInput]) -> tuple[Filled | BadInput, Filled | BadInput]:

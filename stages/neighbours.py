@@ -1,9 +1,8 @@
 """Reading the frames around one: what they show behind a subject makes its clean plate (stages/plates.py)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import av
-import numpy as np
 
 from schemas.errors import BadInput
 from schemas.sample import Neighbours
@@ -17,9 +16,9 @@ def read_neighbours(
     source: media.VideoSource,
     seconds: float,
     offsets_seconds: Sequence[float],
-    inside: tuple[slice, slice] | None = None,
+    take: Callable[[Image], Image] = lambda picture: picture,
 ) -> Neighbours:
-    """The first frames at or after `seconds` -+ each offset, nearest first, cut to `inside` (rows, columns).
+    """What `take` makes of the first frames at or after `seconds` -+ each offset, nearest first.
 
     One seek and one decoding of the span. What cannot be read is left out: a plate is a help, not a condition.
     """
@@ -31,8 +30,7 @@ def read_neighbours(
             for decoded in media.Reading(container).from_seconds(times[0]):
                 due = [time for time in times if time not in found and decoded.seconds >= time - TOLERANCE_SECONDS]
                 if due and abs(decoded.seconds - seconds) > TOLERANCE_SECONDS:
-                    picture = decoded.rgb()
-                    found[due[-1]] = picture if inside is None else np.ascontiguousarray(picture[inside])
+                    found[due[-1]] = take(decoded.rgb())
                     times = [time for time in times if time in found or time not in due]
                 if len(found) == len(times):
                     break

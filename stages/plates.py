@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.sample import Neighbours, Plate, Scene
+from schemas.sample import Neighbours, Plate
 from schemas.video import Image, Mask
 from stages import alignment, leaks, masks
 
@@ -52,40 +52,46 @@ class _Laid:
     moved_px: float  # by which the camera shifted the middle of the window
 
 
-def plate_of_a(scene: Scene) -> Plate:
-    """Frame A's clean plate without any subject of the pair. Made once: every task of the pair asks for it."""
-    if scene.plate_a is None:
-        scene.plate_a = clean_plate(scene.image_a, np.logical_or.reduce(scene.masks_a), scene.near_a)
-    return scene.plate_a
-
-
 def clean_plate(image: Image, subject: Mask, near: Neighbours) -> Plate:
     """`image` with what neighbouring frames show behind `subject` and around it; known: where they do.
 
     subject: every subject of the frame. Away from it the plate is made of neighbours too, so that nothing in it draws
     the subject's outline. Farther away than REACH, and without neighbours that can be laid over, nothing is known.
     """
-    nothing = Plate(image, *np.zeros((2, *subject.shape), np.bool_))
-    box = masks.box_of(subject)
-    if box is None or not (near.before or near.after):
-        return nothing
-    x0, y0, x1, y1 = (int(side) for side in masks.grow_box(box, REACH, *subject.shape))
-    window = (slice(y0, y1), slice(x0, x1))
-    before, after = (_chain(image, subject, neighbours) for neighbours in (near.before, near.after))
-    laid = [_laid(neighbour, warp, (x0, y0, x1, y1)) for neighbour, warp in [*before[::-1], *after]]
+    plate, known = image.copy(), np.zeros(subject.shape, np.bool_)
+    window, laid = _laid_over(image, subject, near)
     if len(laid) < 2:
-        return nothing
+        return Plate(image, known)
     scores = _scores(image[window], subject[window], laid, _subject_colours(image, subject))
     best = scores.argmax(axis=0)
-    here = scores.max(axis=0) >= MIN_AGREEING
+    here = _connected(scores.max(axis=0) >= MIN_AGREEING, subject[window])
     stack = np.stack([one.image for one in laid])
     chosen = np.take_along_axis(stack, best[None, ..., None], axis=0)[0]
-    plate, (known, still) = image.copy(), np.zeros((2, *subject.shape), np.bool_)
-    here = _connected(here, subject[window])
     plate[window] = np.where(here[..., None], chosen, image[window])
     known[window] = here
+    return Plate(plate, known)
+
+
+def still_ground(image: Image, subject: Mask, near: Neighbours) -> Mask:
+    """Where `image` itself shows, on and around `subject`, what most frames around it show at the same place, though
+    the camera moved: background, whatever a mask says."""
+    still = np.zeros(subject.shape, np.bool_)
+    window, laid = _laid_over(image, subject, near)
     still[window] = _still(image[window], [one for one in laid if one.moved_px > MIN_CAMERA * max(image.shape)])
-    return Plate(plate, known, still)
+    return still
+
+
+def _laid_over(image: Image, subject: Mask, near: Neighbours) -> tuple[tuple[slice, slice], list[_Laid]]:
+    """The window around the subject, and the neighbours, in time order, that can be laid over it there."""
+    box = masks.box_of(subject)
+    if box is None or not (near.before or near.after):
+        return (slice(0, 0), slice(0, 0)), []
+    x0, y0, x1, y1 = (int(side) for side in masks.grow_box(box, REACH, *subject.shape))
+    around = masks.dilate(subject, FREE_MARGIN * float(np.sqrt(masks.area_px(subject))))
+    ground = alignment.features(image, ~around)
+    before, after = (_chain(ground, around, neighbours) for neighbours in (near.before, near.after))
+    laid = [_laid(neighbour, warp, (x0, y0, x1, y1)) for neighbour, warp in [*before[::-1], *after]]
+    return (slice(y0, y1), slice(x0, x1)), laid
 
 
 def _still(image: Image, laid: list[_Laid]) -> Mask:
@@ -109,7 +115,7 @@ def without_still_parts(plate: Plate, image: Image, subject: Mask) -> Plate:
     """The plate, unknown where under `subject` it shows just what `image` does: a foot that stands on the ground while
     the rest moves on. (Or background that the mask took along, which does not matter here.)"""
     still, _ = leaks.same_places(image, plate.image, plate.known & subject)
-    return Plate(plate.image, plate.known & ~(masks.dilate(still, STILL_MARGIN_PX) & subject), plate.still)
+    return Plate(plate.image, plate.known & ~(masks.dilate(still, STILL_MARGIN_PX) & subject))
 
 
 def _connected(known: Mask, subject: Mask) -> Mask:
@@ -122,13 +128,15 @@ def _connected(known: Mask, subject: Mask) -> Mask:
     return np.asarray(known & masks.dilate(np.asarray(reaches_out[labels], np.bool_), BRIDGE_PX + 1), np.bool_)
 
 
-def _chain(image: Image, subject: Mask, neighbours: list[Image]) -> list[tuple[Image, NDArray[np.float64]]]:
-    """The neighbours, nearest first, each with its homography to `image`, as far as each fits the one before it."""
-    size = (image.shape[1], image.shape[0])
-    margin = FREE_MARGIN * float(np.sqrt(max(masks.area_px(subject), 1)))
-    around = masks.dilate(subject, margin)
-    known = alignment.features(image, ~around)
-    to_image: NDArray[np.float64] = np.eye(3)
+def _chain(
+    ground: alignment.Features, around: Mask, neighbours: list[Image]
+) -> list[tuple[Image, NDArray[np.float64]]]:
+    """The neighbours, nearest first, each with its homography to the wanted frame, as far as each fits the one before.
+
+    ground: features of the wanted frame away from its subject, which is somewhere in `around`.
+    """
+    size = (around.shape[1], around.shape[0])
+    known, to_image = ground, np.eye(3)
     chain = []
     for neighbour in neighbours:
         # Where the subject stands now is not known: near where it stood last.

@@ -10,7 +10,7 @@ VERSIONS: dict[str, int] = {
     "mine": 3,
     "link": 1,
     "synthesize": 3,
-    "verify": 4,
+    "verify": 5,
     "caption": 2,
 }
 

@@ -37,6 +37,20 @@ def test_pages_are_pulled_only_when_nothing_waits():
     assert names(queue.lease(5)) == ["c"]
 
 
+def test_tasks_of_one_pair_are_leased_together():
+    tasks = [Unit(Phase.SYNTHESIZE, key, task) for key in "ab" for task in ("generation", "manipulation")]
+    queue = queue_of(tasks)
+    first = queue.lease(2)
+    queue.start(ids(first))
+    queue.accept(first[0].id, 0)
+    queue.retry(first[0])
+    assert [(unit.key, unit.task) for unit in queue.lease(2)] == [
+        ("a", "generation"),  # the retry, which would part the tasks of b
+        ("b", "generation"),
+        ("b", "manipulation"),
+    ]
+
+
 def test_an_empty_page_means_ask_again():
     queue = queue_of([], units("a"))
     assert not queue.is_over

@@ -40,8 +40,8 @@ def test_what_lies_outside_the_video_is_left_out(video):
     assert numbers(neighbours.read_neighbours(video, 48 / FPS, (0.04, 0.4)).after) == [49]
 
 
-def test_pictures_are_cut_to_the_window(video):
-    found = neighbours.read_neighbours(video, 20 / FPS, (0.12,), (slice(4, 20), slice(8, 40)))
+def test_pictures_come_as_the_caller_takes_them(video):
+    found = neighbours.read_neighbours(video, 20 / FPS, (0.12,), lambda picture: picture[4:20, 8:40])
     assert found.before[0].shape == (16, 32, 3)
 
 

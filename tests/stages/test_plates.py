@@ -44,17 +44,17 @@ def test_behind_a_subject_that_moves_with_the_camera_nothing_is_known():
 def test_background_that_a_mask_took_along_stands_still():
     image, mask = frame(0, 200)
     loose = mask | shape(270, 160, 150)
-    plate = plates.clean_plate(image, loose, neighbours(60))
-    assert plate.still[loose & ~mask].mean() > 0.5
-    assert plate.still[mask].mean() < 0.1
+    still = plates.still_ground(image, loose, neighbours(60))
+    assert still[loose & ~mask].mean() > 0.5
+    assert still[mask].mean() < 0.1
 
 
 def test_without_neighbours_nothing_is_known_and_nothing_changes():
     image, mask = frame(0, 200)
     plate = plates.clean_plate(image, mask, Neighbours())
     assert not plate.known.any()
-    assert not plate.still.any()
     assert np.array_equal(plate.image, image)
+    assert not plates.still_ground(image, mask, Neighbours()).any()
 
 
 def test_frames_of_another_place_are_not_laid_over():

@@ -11,7 +11,7 @@ from synthetic_draft import draft, embed, reference, shape, texture
 from schemas.config import VerificationThresholds
 from schemas.questions import Unusable, VerdictAnswer
 from schemas.reasons import Reason
-from schemas.sample import Draft, Plate, Verdict
+from schemas.sample import Draft, Verdict
 from stages import facts, instructions, masks, verification
 
 THRESHOLDS = VerificationThresholds()
@@ -79,9 +79,8 @@ def test_a_sliver_of_the_source_beside_the_subject_is_a_leak():
 def test_a_mask_that_took_still_background_along_is_a_leak():
     made = draft()
     first = made.references[0]
-    nothing = np.zeros_like(first.source_mask)
     rim = first.source_mask & ~masks.erode(first.source_mask, 4)
-    loose = with_reference(made, plate=Plate(first.source, nothing, rim))
+    loose = with_reference(made, still=rim)
     assert Reason.MASK_LEAK in judge(loose).reasons
 
 
