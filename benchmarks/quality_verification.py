@@ -12,7 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from planted import FAULTS, Planted
+from faults import FAULTS
+from planted import Planted
 from sections import Section, table
 from truth import REPORTING, TUNING, masks_at
 from truth_scenes import (
