@@ -1,34 +1,27 @@
 """Scores a finished dataset by its stored bytes alone: python benchmarks/audit.py OUT VIDEOS
 
-Imports nothing that made the dataset: tables are read with deltalake, shards with tarfile, masks with pycocotools,
-video with PyAV. Compared with the ground truth of VIDEOS (benchmarks/truth.py): the masks of every pair, who they show,
-and the masks of every sample. Claims that need no truth are checked on every row: bytes and their hashes, boxes, counts
-and task, that the output is frame B, that the reference's subject is frame A's pixels, warped as KEY.json says, and
-that a base differs from the output inside its box only.
+Imports nothing that made the dataset (`benchmarks/stored.py` reads it). Compared with the ground truth of VIDEOS
+(`benchmarks/truth.py`): the masks of every pair, who they show, and the masks of every sample. Claims that need no
+truth are checked on every row: bytes and their hashes, boxes, counts and task, that the output is frame B, that the
+reference's subject is frame A's pixels, warped as KEY.json says, and that a base differs from the output inside its box
+only.
 
 Exit 1 when a claim of the tables is false; each is named.
 """
 
 import argparse
-import hashlib
 import json
 import sys
-import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import truth
-from deltalake import DeltaTable
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 from sections import table
-
-Image = NDArray[np.uint8]
+from stored import Image, Shards, decoded, frames_of, mask_of, picture, rows
 
 CONFIRMED_J = 0.5
 """Truth confirms a pair when the masks of every subject, in both frames, have this J and show the same object."""
@@ -42,7 +35,6 @@ class PairScore:
 
     key: str
     clip: str
-    other_shot: bool
     js: list[float]
     same: list[bool | None]
     similarity: list[float] = field(default_factory=list)  # as the table says, per subject
@@ -69,31 +61,22 @@ class Audit:
             self.false.append(f"{name}: {where}")
 
 
-def rows(out: Path, name: str) -> list[dict[str, Any]]:
-    """The accepted rows of a table."""
-    folder = out / "tables" / name
-    if not folder.is_dir():
-        return []
-    every = DeltaTable(str(folder)).to_pyarrow_table().to_pylist(maps_as_pydicts="strict")
-    return [row for row in every if row["status"] == "ok"]
-
-
 def audit(out: Path, videos: Path) -> Audit:
     """Everything this script knows of an output. videos: the annotated footage it was built from, or part of it."""
     result = Audit()
     clips = {row["key"]: row for row in rows(out, "clips")}
     pairs = {row["key"]: row for row in rows(out, "pairs")}
     samples = rows(out, "samples")
-    frames = _frames(pairs.values())
+    frames = frames_of(pairs.values())
     for pair in pairs.values():
         _claim_boxes(pair, result)
         result.pairs.append(score_pair(pair, videos))
-    members = _Shards(out)
+    members = Shards(out)
     for row in samples:
         key = row["key"]
         result.samples[key], result.sample_pairs[key] = Path(row["source_uri"]).stem, row["pair_key"]
         result.claim("its pair and clips are accepted", _has_parents(row, pairs, clips), key)
-        stored = members.of(row, result)
+        stored = members.of(row, result.claim)
         if stored is not None and row["pair_key"] in pairs:
             _sample(row, stored, pairs[row["pair_key"]], clips, frames, videos, result)
     return result
@@ -107,11 +90,6 @@ def _has_parents(row: dict[str, Any], pairs: dict[str, Any], clips: dict[str, An
 # -- pairs ----------------------------------------------------------------------------------------------------------
 
 
-def decoded(code: dict[str, Any]) -> truth.Mask:
-    raw = coco.decode({"size": list(code["size"]), "counts": code["counts"].encode("ascii")})
-    return np.ascontiguousarray(raw).astype(np.bool_)
-
-
 def _claim_boxes(pair: dict[str, Any], result: Audit) -> None:
     for subject in pair["subjects"]:
         for side in "ab":
@@ -123,7 +101,7 @@ def _claim_boxes(pair: dict[str, Any], result: Audit) -> None:
 def score_pair(pair: dict[str, Any], videos: Path) -> PairScore:
     """A row of `pairs` (also one that no table holds) against the truth; js is empty where there is none."""
     clip = Path(pair["source_uri"]).stem
-    score = PairScore(pair["key"], clip, pair["clip_key"] != pair["clip_key_b"], [], [])
+    score = PairScore(pair["key"], clip, [], [])
     if not (videos / "masks" / clip).is_dir():
         return score
     judged, shown = [], []
@@ -143,35 +121,6 @@ def score_pair(pair: dict[str, Any], videos: Path) -> PairScore:
 # -- samples --------------------------------------------------------------------------------------------------------
 
 
-class _Shards:
-    """The members of samples, from their tars."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._open: dict[str, tarfile.TarFile] = {}
-
-    def of(self, row: dict[str, Any], result: Audit) -> dict[str, bytes] | None:
-        """By name without the key; None when one is missing or not what its row says."""
-        shard = row["shard"]
-        if shard not in self._open:
-            self._open[shard] = tarfile.open(self._out / shard)  # noqa: SIM115 - read throughout
-        stored = {}
-        is_sound = True
-        for name, known in zip(row["members"], row["member_sha256"], strict=True):
-            try:
-                data = self._open[shard].extractfile(name)
-            except KeyError:
-                data = None
-            result.claim("every member is in its shard", data is not None, name)
-            if data is None:
-                return None
-            stored[name.removeprefix(row["key"] + ".")] = content = data.read()
-            is_same = hashlib.sha256(content).hexdigest() == known
-            result.claim("a member's bytes have the hash of its row", is_same, name)
-            is_sound &= is_same
-        return stored if is_sound else None
-
-
 def _sample(
     row: dict[str, Any],
     stored: dict[str, bytes],
@@ -183,7 +132,7 @@ def _sample(
 ) -> None:
     key, record = row["key"], json.loads(stored["json"])
     _claim_record(row, record, pair, result)
-    output = _picture(stored["output.png"])
+    output = picture(stored["output.png"])
     source = {
         side: _cropped(frames.get((row["source_uri"], pair[f"frame_{side}"])), clips.get(pair[clip]))
         for side, clip in (("a", "clip_key"), ("b", "clip_key_b"))
@@ -193,7 +142,7 @@ def _sample(
         result.output_errors.append(error)
         result.claim("the output is frame B", error <= _MAX_ERROR, f"{key} ({error:.1f} levels)")
     for each in record["inputs"]:
-        image = _picture(stored[f"input_{each['index']}.png"])
+        image = picture(stored[f"input_{each['index']}.png"])
         if each["role"] == "base":
             x0, y0, x1, y1 = each["box"]
             same = (image == output).all(axis=-1) if image.shape == output.shape else np.zeros(output.shape[:2], bool)
@@ -201,9 +150,9 @@ def _sample(
             result.claim("a base differs from the output inside its box only", bool(same.all()), key)
     references = [each for each in record["inputs"] if each["role"] == "reference"]
     for number, each in enumerate(references):
-        mask = _grey(stored[f"mask_{number}.png"])
+        mask = mask_of(stored[f"mask_{number}.png"])
         if source["a"] is not None:
-            reference = _picture(stored[f"input_{each['index']}.png"])
+            reference = picture(stored[f"input_{each['index']}.png"])
             error = _reference_error(reference, mask, source["a"], np.asarray(each["warp"]))
             result.reference_errors.append(error)
             result.claim("a reference shows frame A's own pixels", error <= _MAX_ERROR, f"{key} ({error:.1f} levels)")
@@ -233,10 +182,10 @@ def _score_outputs(
 ) -> None:
     """J of the masks that came with the output, at the size of the source."""
     clip = Path(row["source_uri"]).stem
-    found = [_grey(stored[f"output_mask_{index}.png"]) for index in range(number)]
+    found = [mask_of(stored[f"output_mask_{index}.png"]) for index in range(number)]
     if not (videos / "masks" / clip).is_dir():
         return
-    height, width = next(iter(truth.masks_at(videos, clip, pair["frame_b"]).values())).shape
+    height, width = pair["subjects"][0]["mask_b"]["size"]
     x0, y0, x1, y1 = clips[pair["clip_key_b"]]["content_box"] or (0, 0, width, height)
     placed = []
     for mask in found:
@@ -269,40 +218,11 @@ def _cropped(image: Image | None, clip: dict[str, Any] | None) -> Image | None:
     return np.ascontiguousarray(image[y0:y1, x0:x1])
 
 
-def _picture(data: bytes) -> Image:
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
-
-
-def _grey(data: bytes) -> truth.Mask:
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) > 127)
-
-
-def _frames(pairs: Any) -> dict[tuple[str, int], Image]:
-    """The frames of all pairs whose sources are plain files: upright, square pixels."""
-    wanted: dict[str, set[int]] = {}
-    for pair in pairs:
-        wanted.setdefault(pair["source_uri"], set()).update((pair["frame_a"], pair["frame_b"]))
-    return {(uri, index): image for uri, some in wanted.items() for index, image in _decode(uri, some)}
-
-
-def _decode(uri: str, wanted: set[int]) -> Iterator[tuple[int, Image]]:
-    with av.open(uri) as container:
-        stream = container.streams.video[0]
-        if stream.sample_aspect_ratio not in (None, 0, 1):
-            return  # needs what the dataset's own reader does; its pixels are not compared
-        for index, frame in enumerate(container.decode(stream)):
-            if index > max(wanted):
-                return
-            if index in wanted:
-                if frame.rotation:
-                    return
-                yield index, frame.to_ndarray(format="rgb24")
-
-
 # -- words ----------------------------------------------------------------------------------------------------------
 
 
-def per_clip(result: Audit) -> list[list[object]]:
+def table_of_clips(result: Audit) -> str:
+    header = ["clip", "pairs", "mean J of pair masks", "same object", "samples", "of confirmed pairs"]
     confirmed = {pair.key for pair in result.pairs if pair.is_confirmed}
     lines: list[list[object]] = []
     for clip in sorted({pair.clip for pair in result.pairs} | set(result.samples.values())):
@@ -314,11 +234,10 @@ def per_clip(result: Audit) -> list[list[object]]:
         share = f"{sum(told)} / {len(told)}" if told else None
         true = sum(result.sample_pairs[key] in confirmed for key in keys) if has else None
         lines.append([clip, len(pairs), float(np.mean(js)) if js else None, share, len(keys), true])
-    return lines
+    return table(header, lines)
 
 
 def text(result: Audit) -> str:
-    header = ["clip", "pairs", "mean J of pair masks", "same object", "samples", "of confirmed pairs"]
     claims = [
         [name, number, sum(line.startswith(name) for line in result.false)] for name, number in result.checked.items()
     ]
@@ -331,7 +250,7 @@ def text(result: Audit) -> str:
         if values:
             low, middle, high = np.percentile(values, [5, 50, 95])
             sums.append(f"{name}: median {middle:.2f}, 5 % {low:.2f}, 95 % {high:.2f}.")
-    blocks = [table(header, per_clip(result)), table(["claim", "checked", "false"], claims), " ".join(sums)]
+    blocks = [table_of_clips(result), table(["claim", "checked", "false"], claims), " ".join(sums)]
     return "\n\n".join(blocks)
 
 

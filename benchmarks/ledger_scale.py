@@ -17,15 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from pipeline.ledger import Ledger  # noqa: E402
-from pipeline.tables import now  # noqa: E402
-from schemas.config import EngineConfig  # noqa: E402
-from schemas.keys import source_key  # noqa: E402
-from schemas.tables import TABLES  # noqa: E402
-from schemas.work import Phase, Result, Unit  # noqa: E402
+from pipeline.ledger import Ledger
+from pipeline.tables import now
+from schemas.config import EngineConfig
+from schemas.keys import source_key
+from schemas.tables import TABLES
+from schemas.work import Phase, Result, Unit
 
 PAGE = 1000
 UNITS_PER_COMMIT = 50

@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import mined
 import numpy as np
 import truth
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from actors import moving
+from actors.profiles import Roles, load_profile
 from pipeline.demo import make_demo_videos
 from pipeline.mine import MineClip
-from schemas.config import Config
+from schemas.config import Config, MiningConfig
 from schemas.video import Mask
 from stages import masks
 
@@ -40,11 +42,14 @@ class Example:
 
 
 def examples(path: Path, videos: Path | None) -> list[Example]:
-    """Every mask of a clip that pairing would use if it were sure. videos: None for a made-up clip."""
+    """Every mask of a clip of a size that pairing may use and not cut off by the border, also one in several pieces.
+
+    videos: None for a made-up clip.
+    """
     (unit,) = mined.units(path)
-    step: MineClip = mined.step(anchors_per_clip=NUM_ANCHORS)
-    footage, _ = step.tracks(unit)
-    seen, config = moving.of(footage), Config().mining
+    config = MiningConfig(anchors_per_clip=NUM_ANCHORS)
+    footage, _ = MineClip(Roles(load_profile("embedded")), Config(mining=config)).tracks(unit)
+    seen = moving.of(footage)
     found: list[Example] = []
     for anchor in footage.anchors:
         here = [own for own in seen.individuals if seen.keys_at[anchor] in own.masks]
@@ -91,11 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("videos", type=Path)
     videos = parser.parse_args().videos
+    cv2.setNumThreads(1)  # as the engine does; with more, the last digits differ
     found = [each for clip in truth.TUNING for each in examples(videos / "clips" / f"{clip}.mp4", videos)]
     with tempfile.TemporaryDirectory() as folder:
         make_demo_videos(Path(folder))
         for path in sorted(Path(folder).glob("*.mp4")):
-            found += examples(path, None) if len(mined.units(path)) == 1 else []
+            found += examples(path, None) if len(mined.units(path)) == 1 else []  # those of one shot
     report(found)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ class Found:
     score: float
 
 
+@cache
 def units(path: Path) -> list[Unit]:
-    """The shots of a file as mining gets them, whatever curation would decide about them."""
+    """The shots of a file as mining gets them, whatever curation would decide about them. Measured once per file."""
     measured = curation.measure(path, Config().curation, lambda images: [{}] * len(images))
     return [_unit(path, measured.probe.fps, each) for each in measured.shots]
 
@@ -54,10 +56,6 @@ def _unit(path: Path, fps: float, measured: curation.MeasuredShot) -> Unit:
         "category": "",
     }
     return Unit(Phase.MINE, f"{path.stem}-{shot.start_frame}", payload=payload)
-
-
-def step() -> MineClip:
-    return MineClip(Roles(load_profile("embedded")), Config())
 
 
 class _Everything(RulesVlm):
@@ -107,7 +105,7 @@ class Shot:
 def shots(path: Path) -> list[Shot]:
     """Mines every shot of a file; one that is rejected for lack of subjects is left out."""
     found = []
-    mine = step()
+    mine = MineClip(Roles(load_profile("embedded")), Config())
     for unit in units(path):
         try:
             found.append(_shot(mine, unit))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +122,15 @@ def counted(result: ClipResult, is_in: Callable[[Instance], bool]) -> list[Insta
 
 def per_clip(result: ClipResult) -> dict[str, Any]:
     accepted = counted(result, lambda each: each.accepted)
+    num_found = len(counted(result, lambda each: True))
     numbers = {(each.frame, each.judged.number) for each in accepted if each.judged.number and each.judged.j >= 0.5}
     return {
         "j": _mean([each.judged.j for each in accepted]),
         "f": _mean([each.judged.f for each in accepted]),
         "good": _mean([each.judged.j >= GOOD_J for each in accepted]),
         "accepted": len(accepted),
-        "found": len(counted(result, lambda each: True)),
-        "left_out": len(result.instances) - len(counted(result, lambda each: True)),
+        "found": num_found,
+        "left_out": len(result.instances) - num_found,
         "coverage": len(numbers) / max(result.num_true, 1),
     }
 
@@ -137,7 +139,7 @@ def curve(results: Sequence[ClipResult]) -> list[dict[str, float]]:
     """What would be accepted at each least confidence: clips equally weighted."""
     points = []
     for least in _CURVE:
-        chosen = [counted(each, lambda one, t=least: one.usable_but_for_score and one.score >= t) for each in results]
+        chosen = [counted(each, partial(_passes_from, least)) for each in results]
         some = [each for each in chosen if each]
         points.append(
             {
@@ -151,6 +153,10 @@ def curve(results: Sequence[ClipResult]) -> list[dict[str, float]]:
             }
         )
     return points
+
+
+def _passes_from(least: float, one: Instance) -> bool:
+    return one.usable_but_for_score and one.score >= least
 
 
 def summary(results: Sequence[ClipResult]) -> dict[str, Any]:

@@ -33,8 +33,7 @@ class Mined:
     """One file: its pairs against the truth, how diverse they are, and how many tracks its identities consist of."""
 
     name: str
-    num_pairs: int = 0
-    scores: list[PairScore] = field(default_factory=list)
+    scores: list[PairScore] = field(default_factory=list)  # of every pair
     diversity: list[float] = field(default_factory=list)  # 1 - correlation after the best alignment
     random_diversity: list[float] = field(default_factory=list)
     joined: int = 0  # tracks that appearance joined to another one
@@ -43,7 +42,6 @@ class Mined:
 def look_at(videos: Path, path: Path) -> Mined:
     found = Mined(path.stem)
     for shot in mined.shots(path):
-        found.num_pairs += len(shot.rows)
         found.scores += [score_pair(row, videos) for row in shot.rows]
         found.joined += shot.num_joined
         rng = np.random.default_rng(0)
@@ -65,7 +63,9 @@ def _random_pairs(shot: mined.Shot, rng: np.random.Generator) -> list[float]:
         for b in identity.masks
         if a < b and all(pairing.is_usable(identity.masks[at], identity.scores[at], config) for at in (a, b))
     ]
-    chosen = rng.choice(len(options), min(len(options), _NUM_RANDOM), replace=False) if options else []
+    if not options:
+        return []
+    chosen = rng.choice(len(options), min(len(options), _NUM_RANDOM), replace=False)
     return [_difference(shot, *options[each]) for each in chosen]
 
 
@@ -75,9 +75,9 @@ def _difference(shot: mined.Shot, identity: Identity, a: int, b: int) -> float:
 
 
 def identity_share(found: Sequence[Mined]) -> tuple[int, int, int]:
-    """Subjects of pairs that show the same object in both frames; those with both masks on an object; all judged."""
-    told = [(same, score) for each in found for score in each.scores for same in score.same if same is not None]
-    return sum(same for same, _ in told), len(told), sum(len(each.scores) for each in found)
+    """(subjects that show the same object in both frames, subjects the annotation can tell of, pairs)."""
+    told = [same for each in found for score in each.scores for same in score.same if same is not None]
+    return sum(told), len(told), sum(len(each.scores) for each in found)
 
 
 def recurrence_of(videos: Path) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def recurrence_of(videos: Path) -> dict[str, Any]:
     named = [_keyed(shot) for shot in shots]
     groups = recurrence.recurring(named, config.min_similarity, config.margin)
     links = [(a, b, group) for group in groups for a in group.seen for b in group.seen if a < b]
-    right = [told[a] == told[b] and _on_truth(videos, entry, group, (a, b), told) for a, b, group in links]
+    right = [told[a] == told[b] and _on_truth(videos, entry, group, (a, b)) for a, b, group in links]
     possible = sum(
         told[a] == told[b] and told[a] != "woman+dog2" for a in range(len(shots)) for b in range(a + 1, len(shots))
     )
@@ -105,7 +105,7 @@ def recurrence_of(videos: Path) -> dict[str, Any]:
 
 
 def _subject_at(entry: dict[str, Any], frame: int) -> str:
-    return next(each["subject_id"] for each in entry["shots"] if each["start"] <= frame <= each["end"])
+    return next(str(each["subject_id"]) for each in entry["shots"] if each["start"] <= frame <= each["end"])
 
 
 def _keyed(shot: mined.Shot) -> list[Identity]:
@@ -123,9 +123,7 @@ def _keyed(shot: mined.Shot) -> list[Identity]:
     ]
 
 
-def _on_truth(
-    videos: Path, entry: dict[str, Any], group: recurrence.Recurring, shots: tuple[int, int], told: Sequence[str]
-) -> bool:
+def _on_truth(videos: Path, entry: dict[str, Any], group: recurrence.Recurring, shots: tuple[int, int]) -> bool:
     """Do most masks of both identities lie on the annotated subject of their shot?"""
     return all(_share_on(videos, entry, group.seen[number]) > 0.5 for number in shots)
 
@@ -142,7 +140,7 @@ def _share_on(videos: Path, entry: dict[str, Any], identity: Identity) -> float:
 
 def descriptor_scores(videos: Path, clips: Sequence[str]) -> dict[str, float]:
     """How well one cosine tells same from different, over all pairs of views of true masks."""
-    names, vectors = [], []
+    names, views = [], []
     for clip in clips:
         path = next((videos / "clips").glob(f"{clip}.*"))
         number = len(list((videos / "masks" / clip).glob("*.png")))
@@ -152,8 +150,9 @@ def descriptor_scores(videos: Path, clips: Sequence[str]) -> dict[str, float]:
             for which, mask in truth.masks_at(videos, clip, index).items():
                 if which not in truth.owners(videos, clip) and np.count_nonzero(mask) > 0.004 * mask.size:
                     names.append(_who_is(clip, which))
-                    vectors.append(DescriptorEmbedder().embed([(image, mask)])[0])
-    cosines = np.stack(vectors) @ np.stack(vectors).T
+                    views.append((image, mask))
+    vectors = DescriptorEmbedder().embed(views)
+    cosines = vectors @ vectors.T
     above = np.triu_indices(len(names), 1)
     is_same = np.array([names[a] == names[b] for a, b in zip(*above, strict=True)])
     same, different = cosines[above][is_same], cosines[above][~is_same]
@@ -177,14 +176,14 @@ def measure(videos: Path, work: Path) -> Section:
     details = {each.name: [asdict(score) for score in each.scores] for each in (*crossing, *clips)}
     (work / "pairs.json").write_text(json.dumps(details))
     figures: dict[str, Any] = {
-        "pairs": sum(each.num_pairs for each in clips),
-        "clips_with_pairs": sum(each.num_pairs > 0 for each in clips),
-        "per_clip": {each.name: each.num_pairs for each in clips},
+        "pairs": sum(len(each.scores) for each in clips),
+        "clips_with_pairs": sum(bool(each.scores) for each in clips),
+        "per_clip": {each.name: len(each.scores) for each in clips},
         "exhaustive": identity_share(exhaustive),
         "composites": identity_share(crossing),
-        "composites_with_pairs": sum(each.num_pairs > 0 for each in crossing),
+        "composites_with_pairs": sum(bool(each.scores) for each in crossing),
         "annotated": identity_share(annotated),
-        "three_cups": {"pairs": by_name[THREE_CUPS].num_pairs, "joined_tracks": by_name[THREE_CUPS].joined},
+        "three_cups": {"pairs": len(by_name[THREE_CUPS].scores), "joined_tracks": by_name[THREE_CUPS].joined},
         "diversity": _median([one for each in clips for one in each.diversity]),
         "random_diversity": _median([one for each in clips for one in each.random_diversity]),
         "recurrence": recurrence_of(videos),
@@ -217,7 +216,7 @@ def _text(figures: dict[str, Any], crossing: Sequence[Mined]) -> str:
         for name in ("exhaustive", "composites", "annotated")
     ]
     told = table(["clips", "pairs", "subjects shown the same in both frames"], lines)
-    plays = ", ".join(f"{each.name.removeprefix('cross_')} {each.num_pairs}" for each in crossing)
+    plays = ", ".join(f"{each.name.removeprefix('cross_')} {len(each.scores)}" for each in crossing)
     views = [
         [name, got["auc"], got["recall_at_1_percent"], got["gate_at_1_percent"]]
         for name, got in figures["descriptors"].items()

@@ -14,24 +14,22 @@ import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 from quality_verification import samples_of, verdict_of
 from sections import Section, table
+from stored import mask_of, picture
 from truth import REPORTING, TUNING, masks_at
 from truth_scenes import anchors_of
 
 from schemas.errors import BadInput
+from schemas.video import Image, Mask
 from stages import alignment, masks
-
-Image = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 MARGIN = 0.05  # above chance, that is still no shortcut
 SIDE_PX = 48
@@ -83,41 +81,20 @@ def items_of_dataset(out: Path) -> list[Item]:
     for item, own in found:
         by_clip[item.clip].append(own)
     return [
-        Item(
-            one.clip,
-            one.reference,
-            one.mask,
-            one.target,
-            one.target_subjects,
-            [own, *(mask for mask in by_clip[one.clip] if not _same_shape(mask, own))],
-        )
-        for one, own in found
+        replace(item, poses=[own, *(mask for mask in by_clip[item.clip] if not _same_shape(mask, own))])
+        for item, own in found
     ]
 
 
 def _items(parts: dict[str, bytes]) -> list[tuple[Item, Mask]]:
     record = json.loads(parts["json"])
     first = sum(one["role"] == "base" for one in record["inputs"])
-    own = [_picture(parts[f"output_mask_{n}.png"]) > 127 for n in range(record["num_references"])]
-    clip, target = record["provenance"]["content_hash"], _picture(parts["output.png"])
+    own = [mask_of(parts[f"output_mask_{n}.png"]) for n in range(record["num_references"])]
+    clip, target = record["provenance"]["content_hash"], picture(parts["output.png"])
     taken = np.logical_or.reduce(own)
-    return [
-        (
-            Item(
-                clip,
-                _picture(parts[f"input_{first + n}.png"]),
-                _picture(parts[f"mask_{n}.png"]) > 127,
-                target,
-                taken,
-            ),
-            mask,
-        )
-        for n, mask in enumerate(own)
-    ]
-
-
-def _picture(data: bytes) -> Image:
-    return np.asarray(PillowImage.open(io.BytesIO(data)), np.uint8)
+    inputs = [picture(parts[f"input_{first + n}.png"]) for n in range(len(own))]
+    kept = [mask_of(parts[f"mask_{n}.png"]) for n in range(len(own))]
+    return [(Item(clip, inputs[n], kept[n], target, taken), mask) for n, mask in enumerate(own)]
 
 
 # -- place ---------------------------------------------------------------------------------------------------------
@@ -198,11 +175,11 @@ def guessed_poses(items: Iterable[Item]) -> tuple[float, float, int]:
 
 
 def _silhouette(mask: Mask) -> Mask:
-    """The mask moved to the middle of a square and scaled to half its area."""
+    """The mask moved to the middle of a square and scaled to a third of its area."""
     rows, columns = np.nonzero(mask)
     scale = SIDE_PX * float(np.sqrt(0.5 / max(len(rows), 1))) * 0.8
     move = np.array([[scale, 0, SIDE_PX / 2 - scale * columns.mean()], [0, scale, SIDE_PX / 2 - scale * rows.mean()]])
-    warped = cv2.warpAffine(mask.astype(np.float32), move, (SIDE_PX, SIDE_PX), flags=cv2.INTER_AREA)
+    warped = cv2.warpAffine(mask.astype(np.float32), move, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
     return np.asarray(warped >= 0.5, np.bool_)
 
 

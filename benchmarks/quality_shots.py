@@ -6,10 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import mined
 from sections import Section, table
 
-from schemas.config import CurationConfig
-from stages.curation import measure as measure_source
 from stages.shots import match_cuts
 
 SLACK_FRAMES = 2
@@ -25,8 +24,8 @@ class Boundary:
 
 
 def boundaries(path: Path) -> list[Boundary]:
-    shots = [each.shot for each in measure_source(path, CurationConfig(), lambda images: [{}] * len(images)).shots]
-    return [Boundary(one.end_frame, other.start_frame) for one, other in pairwise(shots)]
+    shots = [unit.payload for unit in mined.units(path)]
+    return [Boundary(one["end_frame"], other["start_frame"]) for one, other in pairwise(shots)]
 
 
 def compare(entry: dict[str, Any], found: list[Boundary]) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def measure(videos: Path, work: Path) -> Section:
         cuts = f"{got['hits']} / {got['hits'] + got['missed']}"
         rows.append([Path(entry["name"]).stem, cuts, got["false"], _caught(got), got["gradual_false"]])
     clips = sorted((videos / "clips").iterdir())
-    figures = {
+    figures: dict[str, Any] = {
         **totals,
         "hard_cut_f1": round(2 * totals["hits"] / max(2 * totals["hits"] + totals["false"] + totals["missed"], 1), 4),
         "flash_cuts": flash_cuts,

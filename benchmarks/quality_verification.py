@@ -1,6 +1,6 @@
 """Verification on samples made from true masks: how many clean ones pass, how many planted faults are caught.
 
-python benchmarks/quality_verification.py VIDEOS [--tuning] [--samples N]
+python benchmarks/quality_verification.py VIDEOS [--tuning] [--samples N] [--scores FILE]
 """
 
 import argparse
@@ -12,17 +12,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from planted import FAULTS, Planted
+from faults import FAULTS
+from planted import Planted
 from sections import Section, table
 from truth import REPORTING, TUNING, masks_at
-from truth_scenes import (
-    TrueScene,
-    clip_frames,
-    donors_of,
-    pairs_of_clips,
-    scenes_of,
-    two_in_one,
-)
+from truth_scenes import TrueScene, clip_frames, donors_of, pairs_of_clips, scenes_of, two_in_one
 
 from actors.embedder import DescriptorEmbedder
 from actors.image_editor import DonorEditor
@@ -30,7 +24,8 @@ from schemas.config import SynthesisConfig, VerificationThresholds
 from schemas.errors import BadInput
 from schemas.keys import digest, seed_of
 from schemas.reasons import Reason
-from schemas.sample import Scene, Verdict
+from schemas.sample import Draft, Scene, Verdict
+from schemas.video import Image, Mask
 from stages import facts, instructions, masks, verification
 from stages.generation import draft_generation
 from stages.manipulation import draft_manipulation
@@ -88,7 +83,7 @@ def sample_of(videos: Path, made: TrueScene, kind: str, pool: Sequence[str], num
     return refusal
 
 
-def _adjacent(videos: Path, made: TrueScene, draft: Any) -> list[tuple[Any, Any]]:
+def _adjacent(videos: Path, made: TrueScene, draft: Draft) -> list[tuple[Image, Mask]]:
     """The frame next to B, with the mask of the sample's first subject in it."""
     if "+" in made.clip:
         return []
@@ -157,9 +152,9 @@ def caught(samples: list[tuple[str, Planted]], fault: str, severity: int, limit:
     return [num_planted, num_caught]
 
 
-def share(counts: Sequence[Sequence[int]], place: int = 1) -> float:
+def share(counts: Sequence[Sequence[int]]) -> float:
     """The mean over faults of the share that is caught: every fault of a trap weighs the same."""
-    shares = [cell[place] / cell[0] for cell in counts if cell[0]]
+    shares = [caught / planted for planted, caught in counts if planted]
     return float(np.mean(shares)) if shares else 0.0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import audit
 import numpy as np
-from sections import Section, table
+from sections import Section
 
 MIN_CLIPS = 14
 
@@ -45,13 +45,11 @@ def score(out: Path, videos: Path, num_clips: int) -> Section:
         "false_claims": found.false,
         "checked_claims": found.checked,
     }
-    lines = [[clip, *rest] for clip, *rest in audit.per_clip(found)]
-    header = ["clip", "pairs", "mean J of pair masks", "same object", "samples", "of confirmed pairs"]
     text = f"""`recast build` of {num_clips} clips with the `embedded` profile, read back from the stored bytes by
 `benchmarks/audit.py`. On annotated clips a sample counts when its pair's masks have J >= {audit.CONFIRMED_J} on the
 same object in both frames.
 
-{table(header, lines)}
+{audit.table_of_clips(found)}
 
 {_sums(figures)}"""
     bars = {

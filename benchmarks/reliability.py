@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -176,9 +177,8 @@ def bad_row(kind: str, videos: list[Path], out: Path, truth: Path) -> Finding:
         file.write(b"other bytes, so that it is no duplicate")
     code = build([*videos, poison], out, RECAST_FAULT=f"{kind}={poison.name}").wait()
     dead = read_tables(out).query("select 1 from rejects where reason = 'poison'").num_rows
-    finding = compare(
-        f"a row that {kind}es" if kind == "crash" else f"a row that {kind}s", dead == 1, 1, began, out, truth
-    )
+    name = {"crash": "a row that crashes", "hang": "a row that hangs"}[kind]
+    finding = compare(name, dead == 1, 1, began, out, truth)
     finding.reached &= code == 1  # finished with a failure over the bound
     return finding
 
@@ -197,8 +197,6 @@ def foreign_commit(videos: list[Path], out: Path, truth: Path) -> Finding:
 
 
 def faults(span: float, num_random: int) -> dict[str, Callable[[list[Path], Path, Path], Finding]]:
-    from functools import partial
-
     found: dict[str, Callable[[list[Path], Path, Path], Finding]] = {}
     found |= {f"failpoint {name}": partial(at_failpoint, name) for name in NAMES}
     found |= {f"random {number}": partial(at_random, number, span) for number in range(num_random)}

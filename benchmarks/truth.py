@@ -140,9 +140,10 @@ def _outline(mask: Mask) -> Mask:
     return np.asarray((mask ^ right) | (mask ^ below) | (mask ^ beyond), np.bool_)
 
 
-def _share(outline: Mask, near: Mask) -> float:
-    count = np.count_nonzero(outline)
-    return float(np.count_nonzero(outline & near) / count) if count else 0.0
+def _share(mask: Mask, inside: Mask) -> float:
+    """Which share of the mask's pixels lies inside the other; 0 for an empty mask."""
+    count = np.count_nonzero(mask)
+    return float(np.count_nonzero(mask & inside) / count) if count else 0.0
 
 
 def judge(videos: Path, clip: str, frame: int, found: Sequence[Mask]) -> list[Judged]:

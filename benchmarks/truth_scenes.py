@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,14 +38,14 @@ class TrueScene:
 
 @lru_cache(maxsize=4)
 def clip_frames(videos: Path, clip: str, indices: tuple[int, ...]) -> tuple[Image, ...]:
-    fps = _entry(videos, clip)["fps"]
+    fps = frames_per_second(videos, clip)
     read = media.read_frames(str(videos / _entry(videos, clip)["name"]), indices, [index / fps for index in indices])
     return tuple(frame.image for frame in read)
 
 
 @lru_cache(maxsize=64)
-def _entry(videos: Path, clip: str) -> dict[str, float | str | int]:
-    files = json.loads((videos / "index.json").read_text())["files"]
+def _entry(videos: Path, clip: str) -> dict[str, Any]:
+    files: list[dict[str, Any]] = json.loads((videos / "index.json").read_text())["files"]
     return next(each for each in files if Path(each["name"]).stem == clip and each["name"].startswith("clips/"))
 
 
@@ -93,21 +94,20 @@ def scenes_of(videos: Path, clip: str, num_pairs: int) -> list[TrueScene]:
             [each.name for each in subjects],
             [each.category for each in subjects],
             clip,
-            *(neighbours_of(videos, clip, footage.seconds[place], spans) for place, spans in ((a, FEW), (b, MANY))),
+            near_a=neighbours_of(videos, clip, footage.seconds[a], FEW),
+            near_b=neighbours_of(videos, clip, footage.seconds[b], MANY),
         )
         scenes.append(TrueScene(clip, (footage.indices[a], footage.indices[b]), scene))
     return scenes
 
 
 def neighbours_of(videos: Path, clip: str, seconds: float, offsets_seconds: Sequence[float]) -> Neighbours:
-    return neighbours.read_neighbours(str(videos / str(_entry(videos, clip)["name"])), seconds, offsets_seconds)
+    return neighbours.read_neighbours(str(videos / _entry(videos, clip)["name"]), seconds, offsets_seconds)
 
 
 def donors_of(videos: Path, clip: str, pool: Sequence[str], start: int, num_donors: int = 3) -> list[Donor]:
     """The next few of the clips in `pool` that share no footage with `clip`, at a frame in their middle."""
-    related = {clip} | SAME_FOOTAGE.get(clip, set()) | {name for name, parts in SAME_FOOTAGE.items() if clip in parts}
-    related |= {other for parts in SAME_FOOTAGE.values() if clip in parts for other in parts if clip in SAME_FOOTAGE}
-    able = [other for other in pool if other not in related]
+    able = [other for other in pool if other != clip and not _share_footage(clip, other)]
     return [donor_of(videos, able[(start + step) % len(able)]) for step in range(min(num_donors, len(able)))]
 
 
@@ -177,8 +177,8 @@ def _pasted(image: Image, taken: Mask, lender: Image, mask: Mask) -> tuple[Image
 
 def pairs_of_clips(clips: Sequence[str]) -> list[tuple[str, str]]:
     """Clips that may be put into one picture: no footage in common."""
-    return [
-        (one, other)
-        for one, other in combinations(clips, 2)
-        if other not in SAME_FOOTAGE.get(one, ()) and one not in SAME_FOOTAGE.get(other, ())
-    ]
+    return [(one, other) for one, other in combinations(clips, 2) if not _share_footage(one, other)]
+
+
+def _share_footage(one: str, other: str) -> bool:
+    return other in SAME_FOOTAGE.get(one, ()) or one in SAME_FOOTAGE.get(other, ())
