@@ -51,7 +51,7 @@ def loose_mask(sample: Planted, severity: int) -> Planted | None:
     loose = first.source_mask | (distance <= outside[extra])
     everyone = np.logical_or.reduce([loose, *(one.source_mask for one in sample.draft.references[1:])])
     made = made_again(sample, first.source, loose)
-    return made and made.with_reference(plate=plates.clean_plate(first.source, everyone, sample.near))
+    return made and made.with_reference(still=plates.still_ground(first.source, everyone, sample.near))
 
 
 def _emptied(draft: Draft) -> Image:

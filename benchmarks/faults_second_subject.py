@@ -28,9 +28,8 @@ def another_known(sample: Planted, severity: int) -> Planted | None:
 
 def subject_of_donor(sample: Planted, severity: int) -> Planted | None:
     """The subject of a borrowed background is seen in it, at 50, 75 or 100 % of the subject's height."""
-    if not sample.strangers:
-        return None
-    return _beside(sample, *sample.strangers[0], (0.5, 0.75, 1.0)[severity])
+    known = sample.draft.strangers
+    return _beside(sample, *known[0], (0.5, 0.75, 1.0)[severity]) if known else None
 
 
 def unknown_stranger(sample: Planted, severity: int) -> Planted | None:
@@ -39,7 +38,7 @@ def unknown_stranger(sample: Planted, severity: int) -> Planted | None:
     if made is None:
         return None
     draft = copy(made.draft)
-    draft.strangers = [known for known in draft.strangers if known[1] is not sample.strangers[0][1]]
+    draft.strangers = draft.strangers[1:]
     return replace(made, draft=draft)
 
 

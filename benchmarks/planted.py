@@ -76,8 +76,8 @@ def made_again(sample: Planted, source: Image, mask: Mask) -> Planted | None:
     if not kept.any():
         return None
     backdrop = cv2.resize(far_background(first), kept.shape[::-1])
-    if source is not first.source:  # another frame has another plate; none is the honest answer
-        sample = sample.with_reference(plate=None)
+    if source is not first.source:  # what stands still in another frame is not known
+        sample = sample.with_reference(still=None)
     return sample.with_reference(
         image=np.where(kept[..., None], pixels, backdrop),
         mask=kept,

@@ -13,11 +13,12 @@ import numpy as np
 from truth import masks_at
 
 from actors.embedder import DescriptorEmbedder
-from schemas.config import MiningConfig
+from schemas.config import MiningConfig, SynthesisConfig
 from schemas.fill import Donor
 from schemas.sample import Neighbours, Scene
 from schemas.video import Footage, Image, Mask
 from stages import masks, media, neighbours, pairing
+from stages.generation import within
 from stages.linking import Identity
 from stages.plates import FEW_OFFSETS_SECONDS as FEW
 from stages.plates import OFFSETS_SECONDS as MANY
@@ -95,14 +96,17 @@ def scenes_of(videos: Path, clip: str, num_pairs: int) -> list[TrueScene]:
             [each.category for each in subjects],
             clip,
             near_a=neighbours_of(videos, clip, footage.seconds[a], FEW),
-            near_b=neighbours_of(videos, clip, footage.seconds[b], MANY),
+            near_b=neighbours_of(videos, clip, footage.seconds[b], MANY, SynthesisConfig().max_side_px),
         )
         scenes.append(TrueScene(clip, (footage.indices[a], footage.indices[b]), scene))
     return scenes
 
 
-def neighbours_of(videos: Path, clip: str, seconds: float, offsets_seconds: Sequence[float]) -> Neighbours:
-    return neighbours.read_neighbours(str(videos / _entry(videos, clip)["name"]), seconds, offsets_seconds)
+def neighbours_of(
+    videos: Path, clip: str, seconds: float, offsets_seconds: Sequence[float], max_side_px: int = 1 << 20
+) -> Neighbours:
+    path = str(videos / _entry(videos, clip)["name"])
+    return neighbours.read_neighbours(path, seconds, offsets_seconds, lambda image: within(image, max_side_px))
 
 
 def donors_of(videos: Path, clip: str, pool: Sequence[str], start: int, num_donors: int = 3) -> list[Donor]:
