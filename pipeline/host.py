@@ -119,7 +119,7 @@ class LedgerHost:
         if self._phase is None or self._phase_over:
             return []
         phase = self._phase
-        units = self._guarded(lambda: self._ledger.lease(phase, max_units))
+        units = self._guarded(lambda: self._ledger.lease(phase, min(max_units, self._ledger.num_fitting(phase))))
         self._phase_over = units is None
         return units or []
 

@@ -96,15 +96,19 @@ class Ledger:
         self.tables.check_usable()
         if self._stopped:
             return None
-        queue = self._phases[phase].queue
-        units = queue.lease(max_units)
+        open_phase = self._phases[phase]
+        units = open_phase.queue.lease(max_units)
         if units:
             failpoints.hit("lease_granted")
             return units
-        if queue.is_over:
+        if open_phase.queue.is_over:
             self.flush()
             return None
         return []
+
+    def num_fitting(self, phase: Phase) -> int:
+        """How many units of a phase are worth one lease."""
+        return self._phases[phase].num_fitting
 
     def start(self, phase: Phase, ids: Iterable[Sequence[str | int]]) -> list[bool]:
         """A worker is about to work on `ids`, each (unit id, attempt) or, better, (unit id, attempt, num_deliveries).
@@ -167,6 +171,7 @@ class Ledger:
             unit = open_phase.queue.accept(result.id, result.attempt) if open_phase else None
             if open_phase is None or unit is None:
                 continue
+            open_phase.time(result.seconds.get("total", 0.0))
             if result.outcome is Outcome.UNAVAILABLE:
                 open_phase.outcomes[str(result.outcome)] += 1
                 open_phase.queue.forget(unit.id)

@@ -111,7 +111,7 @@ class EngineConfig(_Section):
     """How work flows; never part of a fingerprint."""
 
     wave_size: int = Field(256, ge=1)  # sources per wave: what the near-duplicate barrier waits for
-    micro_batch: int = Field(2, ge=1)  # units per lease
+    micro_batch: int = Field(8, ge=1)  # units per lease, at most
     credit: int = Field(8, ge=1)  # leased, not yet delivered units per worker
     max_deliveries: int = Field(3, ge=1)
     row_timeout_seconds: float = Field(600.0, gt=0)  # a row that runs longer is shot with its process

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.leases import LeaseQueue, State
+from pipeline.leases import LEASE_SECONDS, LeaseQueue, OpenPhase, State
 from schemas.work import Phase, Unit
 
 
@@ -163,3 +163,13 @@ def test_a_lost_writer_gives_its_units_back_uncounted():
     queue.writer_lost("lost")
     again = queue.lease(3)
     assert [(unit.key, unit.num_deliveries) for unit in again] == [("a", 0)]
+
+
+def test_a_lease_holds_more_of_what_is_done_sooner():
+    phase = OpenPhase(queue_of(units("a")), "fp", 1)
+    assert phase.num_fitting == 1
+    for _ in range(4):
+        phase.time(LEASE_SECONDS / 8)
+    assert phase.num_fitting == 8
+    phase.time(100 * LEASE_SECONDS)
+    assert phase.num_fitting == 1
