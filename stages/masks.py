@@ -90,20 +90,26 @@ def grow_box(box: Box, margin: float, height_px: int, width_px: int) -> Box:
     return x0, y0, max(x0, x1), max(y0, y1)
 
 
+def distance_to(mask: Mask) -> NDArray[np.float32]:
+    """(H, W) pixels from each pixel to the nearest of the mask: 0 on it, infinite when it is empty."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, dtype=np.float32)
+
+
 def dilate(mask: Mask, radius_px: float) -> Mask:
     """Every pixel within `radius_px` of the mask; nothing is assumed outside the frame."""
-    if radius_px <= 0 or not mask.any():
+    if radius_px <= 0:
         return mask.copy()
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= radius_px, dtype=np.bool_)
+    return np.asarray(distance_to(mask) <= radius_px, dtype=np.bool_)
 
 
 def erode(mask: Mask, radius_px: float) -> Mask:
     """Pixels of the mask farther than `radius_px` from what is not mask; outside the frame counts as mask."""
-    if radius_px <= 0 or mask.all():
+    if radius_px <= 0:
         return mask.copy()
-    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance > radius_px, dtype=np.bool_)
+    return np.asarray(distance_to(~mask) > radius_px, dtype=np.bool_)
 
 
 def resize(mask: Mask, height_px: int, width_px: int) -> Mask:
