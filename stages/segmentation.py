@@ -9,7 +9,7 @@ from schemas.video import Image, Mask
 from stages import masks
 from stages.motion import Map
 
-_FINE_SHORT_SIDE_PX = 400  # of the whole frame, while edges are looked for
+_FINE_SHORT_SIDE_PX = 360  # of the whole frame, while edges are looked for
 _CROP_MARGIN = 0.35  # of the mask's box, around it: background to learn from
 _BAND_SHARE = 0.09  # of the square root of the mask's area: how far its edge may be off
 _BAND_PX = (3.0, 14.0)
