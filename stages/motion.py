@@ -14,6 +14,7 @@ Flow = NDArray[np.float32]
 Map = NDArray[np.float32]
 """(H, W) values."""
 
+_PATCH_STRIDE_PX, _NUM_REFINEMENTS = 4, 2  # the preset's 3 and 5 bring the other frame back no better
 _GRID_PX = 8  # samples of the flow that the camera's motion is fitted to
 _ROUNDS = 8
 _FIRST_SCALE_PX = 4.0  # residuals below it count in the first round; it shrinks by _SHRINKING per round
@@ -40,8 +41,10 @@ def shrink(image: Image, short_side_px: int) -> Image:
 
 
 def flow_between(image: Image, other: Image) -> Flow:
-    """Where each pixel of `image` is in `other` (DIS, Kroeger et al., ECCV 2016)."""
+    """Where each pixel of `image` is in `other` (DIS, Kroeger et al., ECCV 2016), three fifths of the preset's work."""
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine.setPatchStride(_PATCH_STRIDE_PX)
+    engine.setVariationalRefinementIterations(_NUM_REFINEMENTS)
     grey, other_grey = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (image, other))
     return np.asarray(engine.calc(grey, other_grey, None), dtype=np.float32)
 
