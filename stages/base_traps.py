@@ -96,7 +96,7 @@ def silhouette(draft: Draft, base: Base) -> float:
 
 def _steps(image: Image, mask: Mask) -> NDArray[np.float64]:
     """Signed derivative of the three channels across the mask's outline, at outline pixels away from the frame."""
-    signed = masks.signed_distance_px(mask)
+    signed = masks.signed_distance(mask)
     band = (np.abs(signed) <= 2.0) & _inner(mask.shape)
     normal_x, normal_y = (cv2.Sobel(signed, cv2.CV_32F, dx, dy) for dx, dy in ((1, 0), (0, 1)))
     smooth = cv2.GaussianBlur(image, (5, 5), 0).astype(np.float32)

@@ -63,7 +63,7 @@ def erode_irregularly(mask: Mask, erosion: float, seed: int) -> Mask:
         return mask.copy()
     radius_px = float(np.sqrt(masks.area_px(mask) / np.pi))
     mean_depth_px = erosion * radius_px
-    distance = masks.distance_px(mask)
+    distance = masks.distance_to(~mask)
     depth = mean_depth_px * (0.25 + 1.5 * _smooth_noise(mask.shape, max(radius_px / 3, 4.0), seed))
     reach = 2 * round(mean_depth_px) + 1
     thickness = cv2.dilate(distance, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))

@@ -55,7 +55,8 @@ def find(images: Sequence[Image], wanted: Collection[int]) -> Foreground:
     motion = OwnMotion(images, keys)
     forward = [motion.flow(one, other) for one, other in pairwise(keys)]
     backward = [motion.flow(other, one) for one, other in pairwise(keys)]
-    evidence = motion.evidence()
+    lag = motion.telling_lag()
+    evidence = motion.evidence(lag)
     pixels = Superpixels([images[key] for key in keys])
     links = pixels.link(forward)
     border = _BORDER_LOGIT * (1 - np.clip(np.minimum(pixels.place, 1 - pixels.place).min(axis=1) / _BORDER_SHARE, 0, 1))
@@ -64,7 +65,7 @@ def find(images: Sequence[Image], wanted: Collection[int]) -> Foreground:
     belief = walk(links, _share(moving + border), _STRENGTH)
     for turn in range(_ROUNDS):
         if turn == 1:  # the camera's motion is told better without the subject
-            evidence = motion.evidence([pixels.paint(belief, number) for number in range(len(keys))])
+            evidence = motion.evidence(lag, [pixels.paint(belief, number) for number in range(len(keys))])
             moving = _motion_logit(pixels, evidence)
         looks = _COLOUR_WEIGHT * colours.ratio(belief)
         belief = walk(links, _share(moving + border + looks + _PRIOR_LOGIT), _STRENGTH)

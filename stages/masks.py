@@ -92,35 +92,37 @@ def grow_box(box: Box, margin: float, height_px: int, width_px: int) -> Box:
     return x0, y0, max(x0, x1), max(y0, y1)
 
 
+def distance_to(mask: Mask) -> NDArray[np.float32]:
+    """(H, W) pixels from each pixel to the nearest of the mask: 0 on it, infinite when it is empty."""
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, dtype=np.float32)
+
+
+def signed_distance(mask: Mask) -> NDArray[np.float32]:
+    """(H, W) pixels to the outline, positive on the mask; infinite where there is none."""
+    return distance_to(~mask) - distance_to(mask)
+
+
 def dilate(mask: Mask, radius_px: float) -> Mask:
     """Every pixel within `radius_px` of the mask; nothing is assumed outside the frame."""
     if radius_px <= 0 or not mask.any():
         return mask.copy()
     near = _around(mask, math.ceil(radius_px))
     grown: Mask = np.zeros_like(mask)
-    grown[near] = distance_px(~mask[near]) <= radius_px
+    grown[near] = distance_to(mask[near]) <= radius_px
     return grown
 
 
 def erode(mask: Mask, radius_px: float) -> Mask:
     """Pixels of the mask farther than `radius_px` from what is not mask; outside the frame counts as mask."""
-    if radius_px <= 0 or mask.all() or not mask.any():
+    if radius_px <= 0 or not mask.any():
         return mask.copy()
     near = _around(mask, 1)  # what is not mask is nowhere nearer than just outside the mask's box
     shrunk: Mask = np.zeros_like(mask)
-    shrunk[near] = distance_px(mask[near]) > radius_px
+    shrunk[near] = distance_to(~mask[near]) > radius_px
     return shrunk
-
-
-def distance_px(mask: Mask) -> NDArray[np.float32]:
-    """Per pixel, how far the next pixel is that is not mask."""
-    transformed = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(transformed, np.float32)
-
-
-def signed_distance_px(mask: Mask) -> NDArray[np.float32]:
-    """Distance to the outline, positive on the mask."""
-    return distance_px(mask) - distance_px(~mask)
 
 
 def _around(mask: Mask, margin_px: int) -> tuple[slice, slice]:

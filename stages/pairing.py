@@ -1,6 +1,6 @@
 """Diversity-aware pairing: which two frames show the same subjects most differently (OpenSubject, stage ii)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -31,6 +31,31 @@ class Candidate:
     diversity: float
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What two sights of a subject are compared by. centre: row and column as shares of the frame's diagonal; grey,
+    silhouette: (S, S), its centroid in the middle and its area a fixed share; picture, covered: (S, S, 3) and (S, S),
+    the whole frame and where the subject is in it.
+    """
+
+    seconds: float
+    area_px: int
+    centre: NDArray[np.float64]
+    grey: NDArray[np.float32]
+    silhouette: Mask
+    picture: NDArray[np.float32]
+    covered: Mask
+
+    @classmethod
+    def of(cls, image: Image, mask: Mask, seconds: float) -> "View":
+        rows, columns = np.nonzero(mask)
+        middle_px = np.array([rows.mean(), columns.mean()])
+        centre = middle_px / np.hypot(*mask.shape)
+        size = (_SIDE_PX, _SIDE_PX)
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return cls(seconds, len(rows), centre, *_aligned(image, mask, middle_px), small, masks.resize(mask, *size))
+
+
 def is_usable(mask: Mask, score: float, config: MiningConfig) -> bool:
     """Sure enough, neither too small nor too large, in one piece, and not cut off by the frame's border."""
     share = masks.area_px(mask) / mask.size
@@ -56,6 +81,12 @@ def candidates(footage: Footage, identities: Sequence[Identity], config: MiningC
         }
         for identity in identities
     }
+    views = {
+        (each.name, at): View.of(footage.images[at], each.masks[at], footage.seconds[at])
+        for each in identities
+        for at in usable[each.name]
+    }
+    span_seconds = max(footage.seconds[-1] - footage.seconds[0], 1e-6)
     found: list[Candidate] = []
     for a, b in combinations(footage.anchors, 2):
         shared = [each for each in identities if a in usable[each.name] and b in usable[each.name]]
@@ -63,7 +94,8 @@ def candidates(footage: Footage, identities: Sequence[Identity], config: MiningC
         largest = sorted(alike, key=lambda each: (-masks.area_px(each.masks[a]), each.name))
         groups: list[tuple[Identity, ...]] = [(each,) for each in alike]
         groups += [tuple(largest[:number]) for number in range(2, min(len(largest), config.max_subjects_per_pair) + 1)]
-        found += [_candidate(footage, a, b, group) for group in groups]
+        apart = {each.name: diversity(views[each.name, a], views[each.name, b], span_seconds) for each in alike}
+        found += [_candidate(a, b, group, apart) for group in groups]
     return [each for each in found if each.diversity >= config.min_diversity]
 
 
@@ -71,7 +103,7 @@ def _cosine(identity: Identity, a: int, b: int) -> float:
     return float(np.clip(identity.embeddings[a] @ identity.embeddings[b], -1, 1))
 
 
-def _candidate(footage: Footage, a: int, b: int, group: tuple[Identity, ...]) -> Candidate:
+def _candidate(a: int, b: int, group: tuple[Identity, ...], apart: Mapping[str, float]) -> Candidate:
     # References are cut out of A, and B only has to be looked at: A gets the surer masks.
     sure = {position: min(each.scores[position] for each in group) for position in (a, b)}
     if sure[b] > sure[a]:
@@ -82,59 +114,50 @@ def _candidate(footage: Footage, a: int, b: int, group: tuple[Identity, ...]) ->
         identities=group,
         similarity=min(_cosine(each, a, b) for each in group),
         confidence=min(sure.values()),
-        diversity=float(np.mean([diversity(footage, a, b, each) for each in group])),
+        diversity=float(np.mean([apart[each.name] for each in group])),
     )
 
 
-def diversity(footage: Footage, a: int, b: int, identity: Identity) -> float:
-    """How differently two frames show a subject, in [0, 1]: pose (after alignment of the two silhouettes, so that a
-    shifted or scaled copy counts as the same), scale, place, time and background."""
-    mask_a, mask_b = identity.masks[a], identity.masks[b]
-    image_a, image_b = footage.images[a], footage.images[b]
-    span = max(footage.seconds[-1] - footage.seconds[0], 1e-6)
-    centres = [np.argwhere(mask).mean(axis=0) for mask in (mask_a, mask_b)]
+def diversity(one: View, other: View, span_seconds: float) -> float:
+    """How differently two frames of footage that spans so long show a subject, in [0, 1]: pose (after alignment of the
+    two silhouettes, so that a shifted or scaled copy counts as the same), scale, place, time and background."""
     parts = {
-        "pose": _pose_difference(image_a, mask_a, image_b, mask_b),
-        "scale": min(abs(float(np.log2(masks.area_px(mask_a) / masks.area_px(mask_b)))) / 2, 1.0),
-        "place": min(2 * float(np.linalg.norm(centres[0] - centres[1]) / np.hypot(*mask_a.shape)), 1.0),
-        "time": min(abs(footage.seconds[a] - footage.seconds[b]) / span, 1.0),
-        "background": _background_difference(image_a, mask_a, image_b, mask_b),
+        "pose": _pose_difference(one, other),
+        "scale": min(abs(float(np.log2(one.area_px / other.area_px))) / 2, 1.0),
+        "place": min(2 * float(np.linalg.norm(one.centre - other.centre)), 1.0),
+        "time": min(abs(one.seconds - other.seconds) / span_seconds, 1.0),
+        "background": _background_difference(one, other),
     }
     return sum(_WEIGHTS[name] * value for name, value in parts.items())
 
 
-def _pose_difference(image_a: Image, mask_a: Mask, image_b: Image, mask_b: Mask) -> float:
+def _pose_difference(one: View, other: View) -> float:
     """1 - the agreement of silhouette and of shading, after moving both subjects to the same centre and size."""
-    (grey_a, shape_a), (grey_b, shape_b) = _aligned(image_a, mask_a), _aligned(image_b, mask_b)
-    both = shape_a & shape_b
+    both = one.silhouette & other.silhouette
     if both.sum() < 16:
         return 1.0
-    one, other = grey_a[both] - grey_a[both].mean(), grey_b[both] - grey_b[both].mean()
-    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    correlation = max(float(one @ other) / norm, 0.0) if norm > 1e-6 else 1.0
-    return float(np.clip(1 - 0.5 * (masks.iou(shape_a, shape_b) + correlation), 0, 1))
+    first, second = (each.grey[both] - each.grey[both].mean() for each in (one, other))
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    correlation = max(float(first @ second) / norm, 0.0) if norm > 1e-6 else 1.0
+    return float(np.clip(1 - 0.5 * (masks.iou(one.silhouette, other.silhouette) + correlation), 0, 1))
 
 
-def _aligned(image: Image, mask: Mask) -> tuple[NDArray[np.float32], Mask]:
+def _aligned(image: Image, mask: Mask, middle_px: NDArray[np.float64]) -> tuple[NDArray[np.float32], Mask]:
     """Grey values and mask of a subject, its centroid at the centre of a square and its area a fixed share of it."""
-    rows, columns = np.nonzero(mask)
-    scale = _SIDE_PX * 0.5 / float(np.sqrt(len(rows)))
-    middle = _SIDE_PX / 2
-    move = np.array([[scale, 0, middle - scale * columns.mean()], [0, scale, middle - scale * rows.mean()]])
-    size = (_SIDE_PX, _SIDE_PX)
+    scale = _SIDE_PX * 0.5 / float(np.sqrt(masks.area_px(mask)))
+    row, column = _SIDE_PX / 2 - scale * middle_px
+    move, size = np.array([[scale, 0, column], [0, scale, row]]), (_SIDE_PX, _SIDE_PX)
     grey = cv2.warpAffine(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), move, size, flags=cv2.INTER_AREA)
     shape = cv2.warpAffine(mask.astype(np.float32), move, size, flags=cv2.INTER_LINEAR) >= 0.5
     return cv2.GaussianBlur(grey.astype(np.float32), (3, 3), 0), np.asarray(shape, dtype=np.bool_)
 
 
-def _background_difference(image_a: Image, mask_a: Mask, image_b: Image, mask_b: Mask) -> float:
+def _background_difference(one: View, other: View) -> float:
     """Mean difference of the two pictures where neither shows the subject, in [0, 1] (1: a fifth of the range)."""
-    size = (_SIDE_PX, _SIDE_PX)
-    small = [cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.float32) for each in (image_a, image_b)]
-    outside = ~(masks.resize(mask_a, *size) | masks.resize(mask_b, *size))
+    outside = ~(one.covered | other.covered)
     if not outside.any():
         return 0.0
-    return min(float(np.abs(small[0] - small[1])[outside].mean()) / 51, 1.0)
+    return min(float(np.abs(one.picture - other.picture)[outside].mean()) / 51, 1.0)
 
 
 def choose(footage: Footage, found: Sequence[Candidate], config: MiningConfig) -> list[Candidate]:

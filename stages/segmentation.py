@@ -9,7 +9,7 @@ from schemas.video import Image, Mask
 from stages import masks
 from stages.motion import Map
 
-_FINE_SHORT_SIDE_PX = 400  # of the whole frame, while edges are looked for
+_FINE_SHORT_SIDE_PX = 360  # of the whole frame, while edges are looked for
 _CROP_MARGIN = 0.35  # of the mask's box, around it: background to learn from
 _BAND_SHARE = 0.09  # of the square root of the mask's area: how far its edge may be off
 _BAND_PX = (3.0, 14.0)
@@ -64,13 +64,14 @@ def _labels(image: Image, rough: Mask, moving: Map | None) -> NDArray[np.uint8]:
     reach = float(np.sqrt(masks.area_px(rough)))
     band_px = float(np.clip(_BAND_SHARE * reach, *_BAND_PX))
     labels = np.where(rough, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    around = masks.dilate(rough, _RING_SHARE * reach) & ~masks.dilate(rough, 2.0)
+    away_px = masks.distance_to(rough)
+    around = np.asarray((away_px > 2) & (away_px <= _RING_SHARE * reach))
     alien = cv2.blur(_colour_ratio(image, rough, around), (5, 5)) < _ALIEN_RATIO
     labels[masks.erode(rough, band_px)] = cv2.GC_FGD
     labels[rough & alien] = cv2.GC_PR_BGD
-    allowed = masks.dilate(rough, band_px)
+    allowed = away_px <= band_px
     if moving is not None:
-        allowed |= masks.dilate(rough, _LIMB_SHARE * reach) & (moving > 0)
+        allowed |= (away_px <= _LIMB_SHARE * reach) & (moving > 0)
     labels[~allowed] = cv2.GC_BGD
     return labels
 
@@ -102,13 +103,6 @@ def clean(mask: Mask) -> Mask:
     radius_px = 0.03 * float(np.sqrt(total))
     opened = masks.dilate(masks.erode(mask, radius_px), radius_px) & mask
     return masks.fill_holes(opened, max_area_px=max(total // 50, 4))
-
-
-def colour_distance(image: Image, inside: Mask, outside: Mask) -> float:
-    """Hellinger distance between the colours under two masks, in [0, 1]."""
-    codes = _colour_codes(image)
-    shares = _shares(codes[inside]) * _shares(codes[outside])
-    return float(np.sqrt(max(1 - np.sqrt(shares).sum(), 0)))
 
 
 def _colour_ratio(image: Image, inside: Mask, outside: Mask) -> Map:

@@ -22,6 +22,7 @@ Values = NDArray[np.float64]
 
 _NUM_PER_FRAME = 700
 _COMPACTNESS = 10.0
+_NUM_SLIC_ROUNDS = 4
 _NUM_ALIKE = 8  # links by looks, per superpixel
 _ALIKE_WEIGHT = 0.5
 _ALIKE_SCALE = 12.0  # levels of Lab
@@ -91,11 +92,10 @@ class Superpixels:
     def _differences(self, links: sparse.coo_matrix) -> Values:
         return np.asarray(((self.colour[links.row] - self.colour[links.col]) ** 2).sum(axis=1), dtype=np.float64)
 
-    def _counted(self, one: list[NDArray[np.int64]], other: list[NDArray[np.int64]], value: float) -> sparse.coo_matrix:
+    def _counted(self, one: list[NDArray[np.int64]], other: list[NDArray[np.int64]], value: float) -> sparse.csr_matrix:
         rows, columns = np.concatenate(one), np.concatenate(other)
-        summed = sparse.coo_matrix((np.full(len(rows), value), (rows, columns)), (self.total, self.total))
-        summed.sum_duplicates()
-        return summed
+        links = sparse.coo_matrix((np.full(len(rows), value), (rows, columns)), (self.total, self.total))
+        return links.tocsr()  # which sums duplicates, without the sort of all links that sum_duplicates makes
 
     def _beside(self) -> sparse.coo_matrix:
         """Symmetric; values are the lengths of the shared borders in pixels."""
@@ -105,9 +105,10 @@ class Superpixels:
             numbers = labels.astype(np.int64) + offset
             for first, second in ((numbers[:, :-1], numbers[:, 1:]), (numbers[:-1], numbers[1:])):
                 differ = first != second
-                one += [first[differ], second[differ]]
-                other += [second[differ], first[differ]]
-        return self._counted(one, other, 1.0)
+                one.append(first[differ])
+                other.append(second[differ])
+        found = self._counted(one, other, 1.0)
+        return (found + found.T).tocoo()
 
     def _along(self, forward: Sequence[Flow]) -> sparse.coo_matrix:
         """From a frame to the next; values are the pixels shared."""
@@ -121,7 +122,7 @@ class Superpixels:
             seen = (there_x >= 0) & (there_x < width) & (there_y >= 0) & (there_y < height)
             one.append(self.labels[number][rows[seen], columns[seen]] + self.offsets[number])
             other.append(self.labels[number + 1][there_y[seen], there_x[seen]] + self.offsets[number + 1])
-        return self._counted(one, other, 4.0)
+        return self._counted(one, other, 4.0).tocoo()
 
     def _alike(self) -> sparse.csr_matrix:
         looks = np.concatenate(
@@ -143,7 +144,13 @@ class Superpixels:
 
 
 def _slic(image: Image) -> NDArray[np.int32]:
-    found = slic(image, n_segments=_NUM_PER_FRAME, compactness=_COMPACTNESS, max_num_iter=5, start_label=0)
+    found = slic(
+        image.astype(np.float32) / 255,
+        n_segments=_NUM_PER_FRAME,
+        compactness=_COMPACTNESS,
+        max_num_iter=_NUM_SLIC_ROUNDS,
+        start_label=0,
+    )
     return np.asarray(found, dtype=np.int32)
 
 

@@ -99,7 +99,7 @@ def _smooth_histogram(index: NDArray[np.int32]) -> NDArray[np.float64]:
 def _outline_steps(image: Image, mask: Mask) -> float:
     """Share of the outline with a visible step from 4 px inside to 5 px outside."""
     lab = cv2.cvtColor(cv2.GaussianBlur(image, (5, 5), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
-    signed = masks.signed_distance_px(mask)
+    signed = masks.signed_distance(mask)
     rows, columns = np.nonzero((signed > 0) & (signed <= 1.5))
     down, right = np.gradient(cv2.GaussianBlur(signed, (0, 0), 1.5))
     length = np.hypot(down, right)[rows, columns] + 1e-6

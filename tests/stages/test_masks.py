@@ -64,6 +64,14 @@ def test_dilation_grows_and_erosion_shrinks_with_the_radius(mask: Mask, one: flo
     assert not (masks.erode(mask, large) & ~masks.erode(mask, small)).any()
 
 
+def test_distance_is_zero_on_a_mask_and_infinite_from_an_empty_one() -> None:
+    mask = masks.mask_of((2, 2, 4, 4), 6, 9)
+    distance = masks.distance_to(mask)
+    assert distance[2, 2] == 0
+    assert distance[2, 8] == 5
+    assert np.isinf(masks.distance_to(np.zeros_like(mask))).all()
+
+
 @given(some_masks, st.integers(1, 6))
 def test_erosion_is_dilation_of_the_complement(mask: Mask, radius_px: int) -> None:
     if mask.all():

@@ -13,7 +13,8 @@ STILL_IN_SCENE = Disc((120, 120), (-1.0, 0.0))  # the camera pans by one pixel: 
 def _evidence(disc: Disc) -> tuple[motion.Map, np.ndarray]:
     """Of the middle of nine frames, and the disc's mask there."""
     seen = [frame_of(number, [disc]) for number in range(9)]
-    (found,) = motion.OwnMotion([image for image, _ in seen], [4]).evidence()
+    own = motion.OwnMotion([image for image, _ in seen], [4])
+    (found,) = own.evidence(own.telling_lag())
     return found, seen[4][1][0]
 
 
@@ -48,9 +49,17 @@ def test_flow_and_warp_bring_the_next_frame_back() -> None:
 
 def test_a_uniform_picture_is_handled_and_one_picture_is_refused() -> None:
     grey = np.full((64, 96, 3), 128, np.uint8)
-    assert max(each.max() for each in motion.OwnMotion([grey] * 3, [0, 1, 2]).evidence()) < 0
+    assert max(each.max() for each in motion.OwnMotion([grey] * 3, [0, 1, 2]).evidence(1)) < 0
     with pytest.raises(ValueError, match="two frames"):
-        motion.OwnMotion([grey], [0]).evidence()
+        motion.OwnMotion([grey], [0]).telling_lag()
+
+
+def test_the_slower_what_moves_the_longer_the_lag() -> None:
+    def lag(velocity: tuple[float, float]) -> int:
+        images = [frame_of(number, [Disc((120, 120), velocity)])[0] for number in range(13)]
+        return motion.OwnMotion(images, list(range(13))).telling_lag()
+
+    assert (lag((4.0, 0.5)), lag((0.5, 0.0)), lag((-0.7, 0.0))) == (1, 2, 6)
 
 
 def test_shrinking_never_enlarges() -> None:

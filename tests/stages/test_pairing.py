@@ -78,19 +78,17 @@ def test_the_surer_frame_is_the_one_references_are_cut_from(two: tuple[Footage, 
 def test_a_copy_is_not_diverse_wherever_it_is_moved() -> None:
     rng = np.random.default_rng(3)
     subject = np.clip(140 + texture(80, 60, 5)[..., None] + rng.normal(size=3) * 30, 0, 255).astype(np.uint8)
-    footage = Footage([], [0, 30, 60], [0.0, 1.0, 2.0], [0, 1, 2])
     places = [(20, 30), (140, 90), (60, 50)]
-    at: dict[int, Mask] = {}
+    views: list[pairing.View] = []
     for number, (x, y) in enumerate(places):
         image = np.full((200, 260, 3), 90, np.uint8)
         shown = subject if number < 2 else cv2.rotate(subject, cv2.ROTATE_90_CLOCKWISE)
         image[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
-        footage.images.append(image)
-        at[number] = masks.mask_of((x, y, x + shown.shape[1], y + shown.shape[0]), 200, 260)
-    identity = _identity("subject_1", at)
-    moved, turned = (pairing.diversity(footage, 0, other, identity) for other in (1, 2))
+        mask = masks.mask_of((x, y, x + shown.shape[1], y + shown.shape[0]), 200, 260)
+        views.append(pairing.View.of(image, mask, float(number)))
+    moved, turned = (pairing.diversity(views[0], other, 2.0) for other in views[1:])
     assert moved < 0.25 < turned
-    assert pairing.diversity(footage, 0, 0, identity) < 0.01
+    assert pairing.diversity(views[0], views[0], 2.0) < 0.01
 
 
 def test_a_still_clip_gives_no_pair() -> None:

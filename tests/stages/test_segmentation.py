@@ -44,11 +44,3 @@ def test_a_box_holds_what_differs_from_its_surroundings() -> None:
     assert box is not None
     found = segmentation.from_box(motion.shrink(image, 240), masks.grow_box(box, -0.1, *mask.shape), box)
     assert masks.iou(found, mask) > 0.9
-
-
-def test_colours_of_different_things_are_far_apart() -> None:
-    image, (mask,) = frame_of(0, [DISC])
-    half = mask.copy()
-    half[:, 150:] = False
-    assert segmentation.colour_distance(image, mask, ~mask) > 0.8
-    assert segmentation.colour_distance(image, half, mask & ~half) < 0.3
