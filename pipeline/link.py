@@ -33,35 +33,38 @@ class LinkSource:
         clip_of = [group[0]["clip_key"] for group in clips]
         linking = self._config.linking
         found = recurrence.recurring(shots, linking.min_similarity, linking.margin)
-        seconds = {view["frame"]: view["seconds"] for row in rows for view in row["views"]}
-        pairs = {row["key"]: row for each in found for row in self._pairs(unit, each, clip_of, seconds)}
+        views = {(row["clip_key"], row["identity"], view["frame"]): view for row in rows for view in row["views"]}
+        pairs = {row["key"]: row for each in found for row in self._pairs(unit, each, clip_of, views)}
         return Result(Phase.LINK, unit.key, unit.task, unit.attempt, rows={"pairs": list(pairs.values())})
 
     def _pairs(
-        self, unit: Unit, subject: Recurring, clip_of: Sequence[str], seconds: dict[int, float]
+        self, unit: Unit, subject: Recurring, clip_of: Sequence[str], views: dict[tuple[str, str, int], dict[str, Any]]
     ) -> list[dict[str, Any]]:
         shot_of = subject.frames
-        wanted = sorted(shot_of)
-        frames = media.read_frames(unit.payload["path"], wanted, [seconds[frame] for frame in wanted])
+        wanted = {
+            frame: views[clip_of[shot], subject.seen[shot].name, frame] for frame, shot in sorted(shot_of.items())
+        }
+        seconds = [view["seconds"] for view in wanted.values()]
+        frames = media.read_frames(unit.payload["path"], list(wanted), seconds)
         footage = Footage(
             images=[frame.image for frame in frames],
             indices=[frame.index for frame in frames],
             seconds=[frame.seconds for frame in frames],
         )
+        shown = {frame: masks.decode(view["mask"]) for frame, view in wanted.items()}
         rows = []
-        for chosen in recurrence.pairs_of(subject, footage, self._config.mining):
+        for chosen in recurrence.pairs_of(subject, shown, footage, self._config.mining):
             pair = pairing.pair_of(chosen, footage)
             rows.append(pair_row(unit, pair, clip_of[shot_of[pair.frame_a]], clip_of[shot_of[pair.frame_b]]))
         return rows
 
 
 def _identity(row: dict[str, Any]) -> Identity:
-    """Keyed by source frame; named so that it is unique in the source."""
+    """What it is recognised by, keyed by source frame. Without its masks: a source has too many to hold them all."""
     views = row["views"]
     return Identity(
         row["identity"],
         row["category"],
-        {view["frame"]: masks.decode(view["mask"]) for view in views},
-        {view["frame"]: view["score"] for view in views},
-        {view["frame"]: recurrence.unpacked(base64.b64decode(view["embedding"])) for view in views},
+        scores={view["frame"]: view["score"] for view in views},
+        embeddings={view["frame"]: recurrence.unpacked(base64.b64decode(view["embedding"])) for view in views},
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.config import MiningConfig
 from schemas.subject import Embedding
-from schemas.video import Footage
+from schemas.video import Footage, Mask
 from stages import linking, pairing
 from stages.linking import Identity
 
@@ -24,8 +24,8 @@ MAX_VIEWS = 2
 
 @dataclass(slots=True)
 class Recurring:
-    """One individual and the shots it is seen in. Masks, scores and embeddings of its identities are keyed by source
-    frame, so no two shots share a key."""
+    """One individual and the shots it is seen in. Scores and embeddings of its identities are keyed by source frame, so
+    no two shots share a key."""
 
     seen: dict[int, Identity] = field(default_factory=dict)  # shot number -> who it is there
 
@@ -66,8 +66,11 @@ def recurring(shots: Sequence[Sequence[Identity]], min_similarity: float, margin
     return list(unique.values())
 
 
-def pairs_of(subject: Recurring, footage: Footage, config: MiningConfig) -> list[pairing.Candidate]:
-    """The chosen pairs of a subject, each of two shots. `footage` holds the frames of `subject.frames`."""
+def pairs_of(
+    subject: Recurring, shown: dict[int, Mask], footage: Footage, config: MiningConfig
+) -> list[pairing.Candidate]:
+    """The chosen pairs of a subject, each of two shots. `footage` holds the frames of `subject.frames`, `shown` its mask
+    in each of them, by source frame."""
     shot_of = subject.frames
     positions = {frame: position for position, frame in enumerate(footage.indices)}
     views = {frame: subject.seen[shot] for frame, shot in shot_of.items() if frame in positions}
@@ -76,7 +79,7 @@ def pairs_of(subject: Recurring, footage: Footage, config: MiningConfig) -> list
     whole = Identity(
         next(iter(subject.seen.values())).name,
         next(iter(subject.seen.values())).category,
-        {positions[frame]: identity.masks[frame] for frame, identity in views.items()},
+        {positions[frame]: shown[frame] for frame in views},
         {positions[frame]: identity.scores[frame] for frame, identity in views.items()},
         {positions[frame]: identity.embeddings[frame] for frame, identity in views.items()},
     )

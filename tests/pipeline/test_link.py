@@ -128,5 +128,13 @@ def test_different_subjects_make_no_pair(monkeypatch):
     assert not _link(monkeypatch, dog, _subject("c2", "subject_1", {60: _mask(20, 40, 30)}, CAT))
 
 
+def test_masks_of_those_who_do_not_return_are_left_as_they_are_stored(monkeypatch):
+    """A source may show hundreds of subjects; only the views that make pairs are worth their pixels."""
+    cat = _subject("c1", "subject_2", {3: _mask(100, 20, 30)}, CAT)
+    cat["views"][0]["mask"]["counts"] = "no mask at all"
+    dog = _subject("c1", "subject_1", {9: _mask(10, 30, 40)}, DOG)
+    assert _link(monkeypatch, cat, dog, _subject("c2", "subject_1", {60: _mask(90, 40, 30)}, DOG))
+
+
 def test_a_descriptor_survives_storage():
     assert recurrence.unpacked(recurrence.packed(DOG)) == pytest.approx(DOG, abs=1e-3)
