@@ -41,7 +41,7 @@ def _surest(identity: Identity) -> list[int]:
 
 
 def recurring(shots: Sequence[Sequence[Identity]], min_similarity: float, margin: float) -> list[Recurring]:
-    """Individuals seen in more than one shot, from the identities of each shot.
+    """Individuals seen in more than one shot, from the identities of each shot: the surest first.
 
     Matches are taken best first. One that would make two identities of one shot the same individual is dropped.
     """
@@ -56,21 +56,22 @@ def recurring(shots: Sequence[Sequence[Identity]], min_similarity: float, margin
         for number, identities in enumerate(shots)
         for identity in identities
     }
-    for _, first, second in sorted(matches, key=lambda match: (-match[0], match[1:])):
+    matches.sort(key=lambda match: (-match[0], match[1:]))
+    for _, first, second in matches:
         one, other = groups[first], groups[second]
         if not one.seen.keys() & other.seen.keys():
             one.seen |= other.seen
             for shot, identity in other.seen.items():
                 groups[shot, identity.name] = one
-    unique = {id(group): group for group in groups.values() if len(group.seen) > 1}
-    return list(unique.values())
+    best_first = {id(group): group for _, first, _ in matches if len((group := groups[first]).seen) > 1}
+    return list(best_first.values())
 
 
 def pairs_of(
     subject: Recurring, shown: dict[int, Mask], footage: Footage, config: MiningConfig
 ) -> list[pairing.Candidate]:
-    """The chosen pairs of a subject, each of two shots. `footage` holds the frames of `subject.frames`, `shown` its mask
-    in each of them, by source frame."""
+    """The chosen pairs of a subject, each of two shots. `footage` holds the frames of `subject.frames`, `shown` the
+    subject's mask in each of them, by source frame."""
     shot_of = subject.frames
     positions = {frame: position for position, frame in enumerate(footage.indices)}
     views = {frame: subject.seen[shot] for frame, shot in shot_of.items() if frame in positions}
