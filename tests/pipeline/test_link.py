@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_build import Build, build_over_made_up_files
 
-from pipeline import link
+from pipeline import link, planner
 from pipeline.link import LinkSource
 from schemas.config import Config
 from schemas.errors import BadInput
@@ -40,6 +40,21 @@ def test_shots_of_one_source_are_linked_once(build):
     assert {unit.key for unit in build.synthesized} >= {across[0]["key"]}
     build.run()
     assert len(build.linked) == 1
+
+
+def test_every_source_is_linked_with_its_own_subjects_the_earliest_first(build, monkeypatch):
+    monkeypatch.setattr(planner, "MAX_SUBJECTS", 3)
+    monkeypatch.setattr(planner, "LINK_PAGE", 2)
+    build.subjects = ["subject_1", "subject_2"]
+    build.write(**{name: f"cuts {name}" for name in "abc"})
+    build.run()
+    assert [unit.payload["source_uri"] for unit in sorted(build.linked, key=lambda unit: unit.payload["path"])] == [
+        "/a", "/b", "/c",
+    ]  # fmt: skip
+    start_of = {row["key"]: (row["start_frame"], row["source_uri"]) for row in build.rows("clips")}
+    for unit in build.linked:
+        shown = [start_of[row["clip_key"]] for row in unit.payload["subjects"]]
+        assert shown == [(start, unit.payload["source_uri"]) for start in (0, 0, 90)]
 
 
 def test_pairs_across_shots_go_with_their_clips_and_come_back(build):
