@@ -3,6 +3,7 @@
 import base64
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,17 +172,10 @@ class Planner:
             where not exists (
                 select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
                     and t.fingerprint = '{fingerprint}' and coalesce(t.inputs, w.inputs) = w.inputs)
-            order by w.key, w.task
+            order by w.generation, w.key, w.task
         """
-        catalogue: dict[int, list[dict[str, Any]]] = {}
-
-        def unit(row: dict[str, Any]) -> Unit:
-            generation = row["generation"]
-            if generation not in catalogue:
-                catalogue[generation] = self._donors(generation)
-            return self._synthesize_unit(row, catalogue[generation])
-
-        return self._pages(sql, unit)
+        of_generation = lru_cache(maxsize=1)(self._donors)  # they come in order, and a catalogue is large
+        return self._pages(sql, lambda row: self._synthesize_unit(row, of_generation(row["generation"])))
 
     def _synthesize_unit(self, row: dict[str, Any], catalogue: list[dict[str, Any]]) -> Unit:
         key, task, attempt, inputs = (row.pop(name) for name in ("key", "task", "attempt", "inputs"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from synthetic_build import Build, abandon, build_over_made_up_files, in_key_order, leases, work
 
 from pipeline import failpoints
-from pipeline.planner import NUM_DONORS, choose_donors, write_listing
+from pipeline.planner import NUM_DONORS, Planner, choose_donors, write_listing
 from pipeline.retry import retry
 from pipeline.settings import resolve
 from schemas.keys import digest, source_key
@@ -229,6 +229,18 @@ def test_samples_borrow_from_their_wave_and_earlier_ones_only(build):
     build.synthesized.clear()
     build.run("synthesis.erosion=0.03")  # everything is known by now
     assert lenders(build) == expected
+
+
+def test_pairs_come_a_generation_at_a_time_so_that_each_catalogue_is_made_once_and_dropped(build, monkeypatch):
+    write_all(build)
+    build.run("engine.wave_size=2")
+    build.synthesized.clear()
+    made = []
+    catalogue_of = Planner._donors
+    monkeypatch.setattr(Planner, "_donors", lambda self, number: made.append(number) or catalogue_of(self, number))
+    build.run("synthesis.erosion=0.03")
+    assert [unit.payload["generation"] for unit in build.synthesized] == [0] * 4 + [1] * 4 + [2] * 4
+    assert made == [0, 1, 2]
 
 
 def lenders(build) -> dict[str, set[str]]:
