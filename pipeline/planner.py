@@ -164,14 +164,15 @@ class Planner:
                 select parent_key, task, attempt from ({NEXT_ATTEMPT_SQL}) where fingerprint = '{fingerprint}')
             select w.key, w.task, w.clip_key, w.content_hash, c.source_uri, w.generation, w.frame_a, w.frame_b,
                 w.seconds_a, w.seconds_b, w.subjects, w.inputs, c.content_box, b.content_box as content_box_b,
-                coalesce(a.attempt, 0) as attempt
+                -- Settled with other inputs: a new start. Not settled: cut short, or reopened to go on.
+                case when t.key is null then coalesce(a.attempt, 0) else 0 end as attempt
             from wanted w
             left join clips c on c.key = w.clip_key
             left join clips b on b.key = w.clip_key_b
             left join tried a on a.parent_key = w.key and a.task = w.task
-            where not exists (
-                select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
-                    and t.fingerprint = '{fingerprint}' and coalesce(t.inputs, w.inputs) = w.inputs)
+            left join settled t on t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
+                and t.fingerprint = '{fingerprint}'
+            where t.key is null or coalesce(t.inputs, w.inputs) <> w.inputs
             order by w.generation, w.key, w.task
         """
         of_generation = lru_cache(maxsize=1)(self._donors)  # they come in order, and a catalogue is large

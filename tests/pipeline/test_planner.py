@@ -218,6 +218,33 @@ def test_another_synthesis_fingerprint_begins_with_the_first_attempt(mined):
     abandon(host)
 
 
+def test_another_name_for_its_subjects_begins_with_the_first_attempt_also_after_a_crash(mined):
+    at_most_two, at_once = "synthesis.max_attempts=2", "engine.commit_rows=1"
+    host = mined.begin(at_most_two)
+    host.open_wave(None)
+    host.open_phase(Phase.SYNTHESIZE)
+    work(host, end_with(Outcome.RETRY))
+    host.close("finished", {})
+    mined.disk.write(NAMES[0], f"film {NAMES[0]}")
+    mined.disk.categories[NAMES[0]] = "dog"
+    host = mined.begin(at_most_two, at_once)
+    host.open_wave(None)
+    mined.finish_wave(host, until=Phase.MINE)
+    host.open_phase(Phase.SYNTHESIZE)
+    units = host.lease(2)
+    assert [unit.attempt for unit in units] == [0, 0]
+    host.start(Phase.SYNTHESIZE, [(unit.id, unit.attempt, 0) for unit in units])
+    host.deliver(map(end_with(Outcome.RETRY), units))
+    abandon(host)  # between its first two attempts
+    host = mined.begin(at_most_two, at_once)
+    host.open_wave(None)
+    host.open_phase(Phase.SYNTHESIZE)
+    work(host, end_with(Outcome.RETRY))
+    host.close("finished", {})
+    assert sorted(row["attempt"] for row in mined.rows("attempts")) == [0, 0, 1, 1]
+    assert {row["attempt"] for row in mined.rows("settled") if row["phase"] == "synthesize"} == {1}
+
+
 # -- donors
 
 
