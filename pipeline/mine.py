@@ -73,7 +73,9 @@ class MineClip:
             chosen = [pairing.pair_of(_with(pair, full), footage) for pair in pairs]
         rows = {
             "pairs": [pair_row(unit, pair, unit.key, unit.key) for pair in chosen],
-            "subjects": [row for each in full.values() if (row := _subject(unit, each, footage, self._config))],
+            "subjects": [
+                row for each in lasting if (row := _subject(unit, each, full[each.name], footage, self._config))
+            ],
         }
         result = Result(Phase.MINE, unit.key, unit.task, unit.attempt, rows=rows, seconds=self._seconds)
         if not chosen:  # its subjects may still be seen in another shot
@@ -194,8 +196,14 @@ def _with(candidate: pairing.Candidate, identities: dict[str, Identity]) -> pair
     return replace(candidate, identities=tuple(identities[each.name] for each in candidate.identities))
 
 
-def _subject(unit: Unit, identity: Identity, footage: Footage, config: MiningConfig) -> dict[str, Any] | None:
-    """A row of `subjects` with its surest usable views, less what the ledger fills in; None when no view is usable."""
+def _subject(
+    unit: Unit, identity: Identity, full: Identity, footage: Footage, config: MiningConfig
+) -> dict[str, Any] | None:
+    """A row of `subjects` with its surest usable views, less what the ledger fills in; None when no view is usable.
+
+    full: the same with masks in the full frame, which are stored. Whether a view can be used is seen in the picture
+    inside the bars: what they cut off is no whole subject.
+    """
     usable = [at for at, mask in identity.masks.items() if pairing.is_usable(mask, identity.scores[at], config)]
     surest = sorted(usable, key=lambda at: (-identity.scores[at], at))[:_MAX_VIEWS]
     views = [
@@ -203,7 +211,7 @@ def _subject(unit: Unit, identity: Identity, footage: Footage, config: MiningCon
             "frame": footage.indices[at],
             "seconds": footage.seconds[at],
             "score": identity.scores[at],
-            "mask": dict(masks.encode(identity.masks[at])),
+            "mask": dict(masks.encode(full.masks[at])),
             "embedding": recurrence.packed(identity.embeddings[at]),
         }
         for at in sorted(surest)
