@@ -45,11 +45,14 @@ def recurring(shots: Sequence[Sequence[Identity]], min_similarity: float, margin
 
     Matches are taken best first. One that would make two identities of one shot the same individual is dropped.
     """
+    likest = [linking.likest(shot) for shot in shots]
     matches = [
         (similarity, (one, a.name), (other, b.name))
         for one in range(len(shots))
         for other in range(one + 1, len(shots))
-        for a, b, similarity in linking.match(shots[one], shots[other], min_similarity, margin)
+        for a, b, similarity in linking.match(
+            shots[one], shots[other], (likest[one], likest[other]), min_similarity, margin
+        )
     ]
     groups = {
         (number, identity.name): Recurring({number: identity})

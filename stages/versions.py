@@ -28,6 +28,6 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm"),
     "caption": ("captions", "actors.vlm", "pipeline.caption"),
 }
-"""What a stage consists of: modules of `stages` by their name, with what these import from there; and its embedded roles
-and its step, `actors.x` and `pipeline.x`.
+"""What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
+`pipeline.x`, its embedded roles and its step.
 """
