@@ -31,7 +31,8 @@ DRAFT = {Mode.GENERATION: generation.draft_generation, Mode.MANIPULATION: manipu
 class SynthesizeSample:
     """A pair and a task in; an attempt, and a sample with its encoded members when it is fit to train on, out.
 
-    Payload: the pair's row with path and content boxes, the fingerprints of words and verdict, and donors (path, frame, seconds, category, masks, content_hash).
+    Payload: the pair's row with path and content boxes, the fingerprints of words and verdict, and donors (path, frame,
+    seconds, category, masks, content_hash).
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
