@@ -8,11 +8,16 @@ from typing import Any
 from actors.profiles import Roles
 from pipeline.mine import pair_row
 from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.reasons import Reason
 from schemas.video import Footage
 from schemas.work import Phase, Result, Unit
 from stages import masks, media, pairing, recurrence
 from stages.linking import Identity
 from stages.recurrence import Recurring
+
+MAX_RECURRING = 32
+"""Subjects of one source whose frames are read, the surest: a bound on what decoding a unit may cost."""
 
 
 class LinkSource:
@@ -20,7 +25,8 @@ class LinkSource:
     accepted clips (embeddings in base64), ordered by clip. Asks no model: descriptors were stored when the clips
     were mined.
 
-    Raises what reading the frames raised.
+    A subject whose frames cannot be read again makes no pair. Raises what reading the frames raised otherwise, and
+    BadInput(DECODE_ERROR) when that is so of every subject.
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -32,36 +38,49 @@ class LinkSource:
         shots = [[_identity(row) for row in group] for group in clips]
         clip_of = [group[0]["clip_key"] for group in clips]
         linking = self._config.linking
-        found = recurrence.recurring(shots, linking.min_similarity, linking.margin)
-        seconds = {view["frame"]: view["seconds"] for row in rows for view in row["views"]}
-        pairs = {row["key"]: row for each in found for row in self._pairs(unit, each, clip_of, seconds)}
+        found = recurrence.recurring(shots, linking.min_similarity, linking.margin)[:MAX_RECURRING]
+        views = {(row["clip_key"], row["identity"], view["frame"]): view for row in rows for view in row["views"]}
+        pairs: dict[str, dict[str, Any]] = {}
+        unreadable: list[BadInput] = []
+        for each in found:
+            try:
+                pairs |= {row["key"]: row for row in self._pairs(unit, each, clip_of, views)}
+            except BadInput as bad:
+                if bad.reason is not Reason.DECODE_ERROR:
+                    raise
+                unreadable.append(bad)
+        if unreadable and len(unreadable) == len(found):
+            raise unreadable[0]
         return Result(Phase.LINK, unit.key, unit.task, unit.attempt, rows={"pairs": list(pairs.values())})
 
     def _pairs(
-        self, unit: Unit, subject: Recurring, clip_of: Sequence[str], seconds: dict[int, float]
+        self, unit: Unit, subject: Recurring, clip_of: Sequence[str], views: dict[tuple[str, str, int], dict[str, Any]]
     ) -> list[dict[str, Any]]:
         shot_of = subject.frames
-        wanted = sorted(shot_of)
-        frames = media.read_frames(unit.payload["path"], wanted, [seconds[frame] for frame in wanted])
+        wanted = {
+            frame: views[clip_of[shot], subject.seen[shot].name, frame] for frame, shot in sorted(shot_of.items())
+        }
+        seconds = [view["seconds"] for view in wanted.values()]
+        frames = media.read_frames(unit.payload["path"], list(wanted), seconds)
         footage = Footage(
             images=[frame.image for frame in frames],
             indices=[frame.index for frame in frames],
             seconds=[frame.seconds for frame in frames],
         )
+        shown = {frame: masks.decode(view["mask"]) for frame, view in wanted.items()}
         rows = []
-        for chosen in recurrence.pairs_of(subject, footage, self._config.mining):
+        for chosen in recurrence.pairs_of(subject, shown, footage, self._config.mining):
             pair = pairing.pair_of(chosen, footage)
             rows.append(pair_row(unit, pair, clip_of[shot_of[pair.frame_a]], clip_of[shot_of[pair.frame_b]]))
         return rows
 
 
 def _identity(row: dict[str, Any]) -> Identity:
-    """Keyed by source frame; named so that it is unique in the source."""
+    """What it is recognised by, keyed by source frame. Without its masks: a source has too many to hold them all."""
     views = row["views"]
     return Identity(
         row["identity"],
         row["category"],
-        {view["frame"]: masks.decode(view["mask"]) for view in views},
-        {view["frame"]: view["score"] for view in views},
-        {view["frame"]: recurrence.unpacked(base64.b64decode(view["embedding"])) for view in views},
+        scores={view["frame"]: view["score"] for view in views},
+        embeddings={view["frame"]: recurrence.unpacked(base64.b64decode(view["embedding"])) for view in views},
     )

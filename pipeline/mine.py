@@ -3,11 +3,8 @@
 footage -> categories per anchor -> consensus -> boxes -> masks -> crops verified -> embedded -> identities -> pairs
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from math import ceil
-from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,28 +51,26 @@ class MineClip:
     def __init__(self, roles: Roles, config: Config) -> None:
         self._roles = roles
         self._config, self._linking = config.mining, config.linking
-        self._seconds: dict[str, float] = {}
 
     def __call__(self, unit: Unit) -> Result:
         footage, tracks = self.tracks(unit)
         tracks = linking.unbroken(tracks)
-        with self._timed("embed"):
-            embeddings = self._embed(footage, tracks)
-        with self._timed("link"):
-            identities = linking.link(tracks, embeddings, self._linking.min_similarity, self._linking.margin)
-            needed = max(2, ceil(self._config.min_anchor_share * len(footage.anchors)))
-            lasting = [identity for identity in identities if len(identity.masks) >= needed]
+        embeddings = self._embed(footage, tracks)
+        identities = linking.link(tracks, embeddings, self._linking.min_similarity, self._linking.margin)
+        needed = max(2, ceil(self._config.min_anchor_share * len(footage.anchors)))
+        lasting = [identity for identity in identities if len(identity.masks) >= needed]
         if not lasting:
             raise BadInput(Reason.NO_SUBJECT)
-        with self._timed("pair"):
-            pairs = pairing.choose(footage, pairing.candidates(footage, lasting, self._config), self._config)
-            full = _uncropped(lasting, unit.payload["content_box"], footage.frame_px)
-            chosen = [pairing.pair_of(_with(pair, full), footage) for pair in pairs]
+        pairs = pairing.choose(footage, pairing.candidates(footage, lasting, self._config), self._config)
+        full = _uncropped(lasting, unit.payload["content_box"], footage.frame_px)
+        chosen = [pairing.pair_of(_with(pair, full), footage) for pair in pairs]
         rows = {
             "pairs": [pair_row(unit, pair, unit.key, unit.key) for pair in chosen],
-            "subjects": [row for each in full.values() if (row := _subject(unit, each, footage, self._config))],
+            "subjects": [
+                row for each in lasting if (row := _subject(unit, each, full[each.name], footage, self._config))
+            ],
         }
-        result = Result(Phase.MINE, unit.key, unit.task, unit.attempt, rows=rows, seconds=self._seconds)
+        result = Result(Phase.MINE, unit.key, unit.task, unit.attempt, rows=rows)
         if not chosen:  # its subjects may still be seen in another shot
             result.outcome, result.reason, result.stage = Outcome.REJECTED, Reason.NO_PAIR, "pair"
         return result
@@ -85,23 +80,11 @@ class MineClip:
 
         Masks that the vlm does not accept (with RulesVlm: whose score is below `min_mask_score`) are left out.
         """
-        self._seconds = {}
-        with self._timed("sample"):
-            footage = self._sample(unit.payload)
-        with self._timed("categories"):
-            categories = self._categories(unit, footage)
-        with self._timed("detect"):
-            detections = self._roles.detector.detect(footage, categories)
-        with self._timed("segment"):
-            tracks = self._roles.segmenter.segment(footage, detections)
-        with self._timed("verify"):
-            return footage, self._verify(unit, footage, tracks)
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        start = perf_counter()
-        yield
-        self._seconds[name] = perf_counter() - start
+        footage = self._sample(unit.payload)
+        categories = self._categories(unit, footage)
+        detections = self._roles.detector.detect(footage, categories)
+        tracks = self._roles.segmenter.segment(footage, detections)
+        return footage, self._verify(unit, footage, tracks)
 
     def _sample(self, clip: dict[str, Any]) -> Footage:
         start, end = clip["start_frame"], clip["end_frame"]
@@ -194,8 +177,14 @@ def _with(candidate: pairing.Candidate, identities: dict[str, Identity]) -> pair
     return replace(candidate, identities=tuple(identities[each.name] for each in candidate.identities))
 
 
-def _subject(unit: Unit, identity: Identity, footage: Footage, config: MiningConfig) -> dict[str, Any] | None:
-    """A row of `subjects` with its surest usable views, less what the ledger fills in; None when no view is usable."""
+def _subject(
+    unit: Unit, identity: Identity, full: Identity, footage: Footage, config: MiningConfig
+) -> dict[str, Any] | None:
+    """A row of `subjects` with its surest usable views, less what the ledger fills in; None when no view is usable.
+
+    full: the same with masks in the full frame, which are stored. Whether a view can be used is seen in the picture
+    inside the bars: what they cut off is no whole subject.
+    """
     usable = [at for at, mask in identity.masks.items() if pairing.is_usable(mask, identity.scores[at], config)]
     surest = sorted(usable, key=lambda at: (-identity.scores[at], at))[:_MAX_VIEWS]
     views = [
@@ -203,7 +192,7 @@ def _subject(unit: Unit, identity: Identity, footage: Footage, config: MiningCon
             "frame": footage.indices[at],
             "seconds": footage.seconds[at],
             "score": identity.scores[at],
-            "mask": dict(masks.encode(identity.masks[at])),
+            "mask": dict(masks.encode(full.masks[at])),
             "embedding": recurrence.packed(identity.embeddings[at]),
         }
         for at in sorted(surest)

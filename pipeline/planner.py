@@ -2,7 +2,8 @@
 
 import base64
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from schemas.keys import seed_of, source_key
 from schemas.work import Phase, Unit
 
 PAGE = 1000  # units per page
+LINK_PAGE = 16  # of these: each carries all subjects of a source
 NUM_DONORS = 9  # three attempts of three
 MAX_DONORS_KNOWN = 2048  # the catalogue of one wave
 MAX_SUBJECTS = 512  # of one source that are looked for in its other shots, earliest first: a bound on a unit's size
@@ -124,18 +126,29 @@ class Planner:
                 else exists (select 1 from pairs p where p.parent_key = s.content_hash and p.status = 'ok') end
             order by s.content_hash
         """
-        return self._pages(sql, self._link_unit)
+        contents = self._stream(sql)
+        while page := list(itertools.islice(contents, LINK_PAGE)):
+            subjects = self._subjects([row["key"] for row in page])
+            yield [_link_unit(row, subjects.get(row["key"], [])) for row in page]
 
-    def _link_unit(self, row: dict[str, Any]) -> Unit:
+    def _subjects(self, contents: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Rows of `subjects` in accepted clips, by content, the earliest first. Asked for a page at a time, since each
+        asking reads the whole table; chosen by their keys first, since masks in a join or an order take much memory."""
         sql = f"""
-            select u.* exclude (run_id, created_at) from subjects u join clips c on c.key = u.clip_key
-            where c.status = 'ok' and c.content_hash = '{row["key"]}'
+            select c.content_hash, u.key from subjects u join clips c on c.key = u.clip_key
+            where c.status = 'ok' and c.content_hash in ({_quoted_list(contents)})
                 and u.fingerprint = '{self._settings.fingerprints[Phase.MINE]}'
-            order by c.start_frame, u.key limit {MAX_SUBJECTS}
+            qualify row_number() over (partition by c.content_hash order by c.start_frame, u.key) <= {MAX_SUBJECTS}
+            order by c.content_hash, c.start_frame, u.key
         """
-        payload = {"path": path_of(row["uri"]), "content_hash": row["key"], "source_uri": row["uri"]}
-        payload |= {"generation": row["generation"], "subjects": [_jsonable(each) for each in self._rows(sql)]}
-        return Unit(Phase.LINK, row["key"], payload=payload, inputs=row["inputs"])
+        chosen = [(row["content_hash"], row["key"]) for row in self._rows(sql)]
+        if not chosen:
+            return {}
+        wanted = _quoted_list(key for _, key in chosen)
+        rows = self._rows(f"select * exclude (run_id, created_at) from subjects where key in ({wanted})")
+        row_of = {row["key"]: _jsonable(row) for row in rows}
+        by_content = itertools.groupby(chosen, key=lambda each: each[0])
+        return {content: [row_of[key] for _, key in each] for content, each in by_content}
 
     def synthesize(self) -> Iterator[list[Unit]]:
         fingerprint = self._settings.fingerprints[Phase.SYNTHESIZE]
@@ -151,25 +164,19 @@ class Planner:
                 select parent_key, task, attempt from ({NEXT_ATTEMPT_SQL}) where fingerprint = '{fingerprint}')
             select w.key, w.task, w.clip_key, w.content_hash, c.source_uri, w.generation, w.frame_a, w.frame_b,
                 w.seconds_a, w.seconds_b, w.subjects, w.inputs, c.content_box, b.content_box as content_box_b,
-                coalesce(a.attempt, 0) as attempt
+                -- Settled with other inputs: a new start. Not settled: cut short, or reopened to go on.
+                case when t.key is null then coalesce(a.attempt, 0) else 0 end as attempt
             from wanted w
             left join clips c on c.key = w.clip_key
             left join clips b on b.key = w.clip_key_b
             left join tried a on a.parent_key = w.key and a.task = w.task
-            where not exists (
-                select 1 from settled t where t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
-                    and t.fingerprint = '{fingerprint}' and coalesce(t.inputs, w.inputs) = w.inputs)
-            order by w.key, w.task
+            left join settled t on t.phase = 'synthesize' and t.parent_key = w.key and t.task = w.task
+                and t.fingerprint = '{fingerprint}'
+            where t.key is null or coalesce(t.inputs, w.inputs) <> w.inputs
+            order by w.generation, w.key, w.task
         """
-        catalogue: dict[int, list[dict[str, Any]]] = {}
-
-        def unit(row: dict[str, Any]) -> Unit:
-            generation = row["generation"]
-            if generation not in catalogue:
-                catalogue[generation] = self._donors(generation)
-            return self._synthesize_unit(row, catalogue[generation])
-
-        return self._pages(sql, unit)
+        of_generation = lru_cache(maxsize=1)(self._donors)  # they come in order, and a catalogue is large
+        return self._pages(sql, lambda row: self._synthesize_unit(row, of_generation(row["generation"])))
 
     def _synthesize_unit(self, row: dict[str, Any], catalogue: list[dict[str, Any]]) -> Unit:
         key, task, attempt, inputs = (row.pop(name) for name in ("key", "task", "attempt", "inputs"))
@@ -262,6 +269,12 @@ class Planner:
             yield from batch.to_pylist()
 
 
+def _link_unit(row: dict[str, Any], subjects: list[dict[str, Any]]) -> Unit:
+    payload = {"path": path_of(row["uri"]), "content_hash": row["key"], "source_uri": row["uri"]}
+    payload |= {"generation": row["generation"], "subjects": subjects}
+    return Unit(Phase.LINK, row["key"], payload=payload, inputs=row["inputs"])
+
+
 def choose_donors(pair: str, content_hash: str, catalogue: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Donors of one pair: distinct other sources, those with a known subject first, where to begin drawn from the
     pair's key."""
@@ -295,6 +308,10 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Maps come out of Arrow as lists of pairs."""
     maps = ("caption_short", "caption_long", "instruction", "verdict")
     return {name: dict(value) if name in maps and value is not None else value for name, value in row.items()}
+
+
+def _quoted_list(keys: Iterable[str]) -> str:
+    return ", ".join(f"'{key}'" for key in keys)
 
 
 def _quoted(path: Path) -> str:

@@ -70,6 +70,7 @@ def _settled(settled: dict[str, dict[str, int]]) -> Html:
 
 _DROPPED = {
     "Sources": "select reason, count(*) as n from sources where status <> 'ok' group by 1",
+    "Sources used with a flaw": "select reason, count(*) as n from sources where status = 'ok' group by 1",
     "Clips": "select reason, count(*) as n from clips where status <> 'ok' group by 1",
     "Mining": "select reason, count(*) as n from settled where phase = 'mine' and status <> 'ok' group by 1",
     "Pairs": "select reason, count(*) as n from pairs where status <> 'ok' group by 1",
@@ -79,7 +80,7 @@ _DROPPED = {
 
 
 def reasons(tables: Snapshot) -> Html:
-    """Shares are of all drops of that stage; one attempt may fail several checks."""
+    """Shares are of all reasons of that stage; one attempt may fail several checks."""
     parts = []
     for name, counts in _DROPPED.items():
         rows = _rows(tables, f"select * from ({counts}) where reason is not null order by n desc, reason")

@@ -73,8 +73,8 @@ class Run:
 
         The execution starts with the first phase that has work, and stays up, its actors warm, for those that follow.
         """
+        self._pulse(phase)  # before anything can stop: `outcomes` must not speak of the phase as it was last opened
         self.check_stop()
-        self._pulse(phase)
         if self.progress["over"]:
             return
         if self._execution is None:

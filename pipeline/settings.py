@@ -109,17 +109,22 @@ def save(out: Path, settings: Settings) -> None:
 def _saved(out: Path) -> dict[str, Any]:
     path = out / "recast.json"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        saved = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+    if not isinstance(saved, dict) or not isinstance(saved.get("chosen", {}), dict):
+        raise UserError(f"{path} is not what a build writes: an object with the settings that were chosen in it")
+    return saved
 
 
 def _parse(assignment: str) -> tuple[str, Any]:
     name, separator, text = assignment.partition("=")
     if not separator or not name.strip():
         raise UserError(f"--set takes section.name=value, not {assignment!r}")
+    if name.strip() == "profile":
+        raise UserError("a profile is chosen with --profile, not with --set")
     try:
         value = json.loads(text)
     except ValueError:

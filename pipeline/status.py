@@ -10,6 +10,12 @@ from pipeline.tables import Snapshot, read_tables
 from schemas.reasons import Reason
 
 _FUNNEL = ("sources", "clips", "pairs", "samples")
+_REASONED = {
+    "sources": "sources dropped",
+    "sources_kept": "sources used with a flaw",
+    "clips": "clips dropped",
+    "mining": "clips without a pair",
+}
 
 
 def status(out: Path) -> dict[str, Any]:
@@ -18,7 +24,12 @@ def status(out: Path) -> dict[str, Any]:
     return {
         "out": str(out),
         "funnel": {name: _counts(tables, name) for name in _FUNNEL},
-        "reasons": {**{name: _reasons(tables, name) for name in ("sources", "clips")}, "mining": _mining(tables)},
+        "reasons": {
+            "sources": _reasons(tables, "sources"),
+            "sources_kept": _reasons(tables, "sources", "status = 'ok'"),
+            "clips": _reasons(tables, "clips"),
+            "mining": _mining(tables),
+        },
         "settled": _settled(tables),
         "tasks": _pairs(tables, "select task, count(*) from samples where status = 'ok' group by 1 order by 1"),
         "attempts": _attempts(tables),
@@ -40,10 +51,8 @@ def _counts(tables: Snapshot, name: str) -> dict[str, int]:
     return _pairs(tables, f"select status, count(*) from {name} group by 1 order by 1")
 
 
-def _reasons(tables: Snapshot, name: str) -> dict[str, int]:
-    sql = (
-        f"select reason, count(*) from {name} where status <> 'ok' and reason is not null group by 1 order by 2 desc, 1"
-    )
+def _reasons(tables: Snapshot, name: str, where: str = "status <> 'ok'") -> dict[str, int]:
+    sql = f"select reason, count(*) from {name} where {where} and reason is not null group by 1 order by 2 desc, 1"
     return _pairs(tables, sql)
 
 
@@ -95,7 +104,7 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(f"attempts: {attempts.get('ok', 0)} accepted, {attempts.get('rejected', 0)} sent back")
     for name, reasons in found["reasons"].items():
         for code, count in reasons.items():
-            what = "clips without a pair" if name == "mining" else f"{name} dropped"
+            what = _REASONED[name]
             console.print(f"  {count:>6} {what}: {Reason(code).meaning} ({code})", highlight=False)
     for code, count in found["attempt_reasons"].items():
         console.print(f"  {count:>6} attempts sent back: {Reason(code).meaning} ({code})", highlight=False)

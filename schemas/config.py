@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CurationConfig(_Section):
@@ -70,11 +70,18 @@ class SynthesisConfig(_Section):
 
     max_side_px: int = Field(1024, ge=64)  # output frames are scaled down to this
     erosion: float = Field(0.02, ge=0, le=0.2)  # of the subject's equivalent radius, irregular
-    scale_range: tuple[float, float] = (0.7, 1.2)
+    scale_range: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.2)
     max_rotation_degrees: float = Field(12.0, ge=0, le=45)
     max_perspective: float = Field(0.06, ge=0, le=0.2)  # change of the projective weight over the half span
     box_margin: float = Field(0.12, ge=0)  # dilation of the manipulated box, of its size
     max_attempts: int = Field(3, ge=1)
+
+    @field_validator("scale_range")
+    @classmethod
+    def _ordered(cls, given: tuple[float, float]) -> tuple[float, float]:
+        if given[0] > given[1]:
+            raise ValueError("the smaller scale comes first")
+        return given
 
 
 class VerificationThresholds(_Section):
@@ -103,7 +110,7 @@ class VerificationThresholds(_Section):
 
 
 class CaptionConfig(_Section):
-    languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
+    languages: tuple[Literal["en", "zh"], ...] = Field(("en", "zh"), min_length=1)
     style: str = "plain"  # changes the wording, and so the caption fingerprint
 
 

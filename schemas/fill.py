@@ -28,8 +28,7 @@ class Donor:
 class FillRequest:
     """Regenerate `region` (True) of `image`; pixels outside it must come back bit-exact.
 
-    rung: 0 for the first try; higher rungs may be simpler and safer. guidance: what the region should look like,
-    e.g. the segmentation map as text boxes; models that cannot use it ignore it.
+    rung: 0 for the first try; higher rungs may be simpler and safer.
     """
 
     image: Image

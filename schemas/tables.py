@@ -1,4 +1,4 @@
-"""The Delta tables of an output: names, columns, types. docs/architecture.md names the columns others may rely on."""
+"""The Delta tables of an output: names, columns, types."""
 
 import pyarrow as pa
 

@@ -158,21 +158,31 @@ def similarity(some: dict[int, Embedding], others: dict[int, Embedding]) -> floa
     return float(np.clip(np.mean(best), -1, 1))
 
 
+def likest(identities: Sequence[Identity]) -> list[float]:
+    """How like each of them its likest other is, in [-1, 1]; -1 for one without another of its category."""
+    alike = _across(identities, identities) - 2 * np.eye(len(identities))
+    return [float(row.max(initial=-1.0)) for row in alike]
+
+
 def match(
-    some: Sequence[Identity], others: Sequence[Identity], min_similarity: float, margin: float
+    some: Sequence[Identity],
+    others: Sequence[Identity],
+    likest_of: tuple[Sequence[float], Sequence[float]],
+    min_similarity: float,
+    margin: float,
 ) -> list[tuple[Identity, Identity, float]]:
-    """Who of `some` is who of `others` by appearance alone, with the similarity of each match.
+    """Who of `some` is who of `others` by appearance alone, with the similarity of each match. likest_of: `likest` of
+    both.
 
     Only mutual best matches of one category count, and only those that beat every other candidate on both sides by
     `margin`, and that are not so similar to anybody of their own side: of two look-alikes neither is taken.
     """
     alike = _across(some, others)
-    among = [_across(group, group) - 2 * np.eye(len(group)) for group in (some, others)]
     found = []
     for row, column in zip(*np.nonzero(alike >= min_similarity), strict=True):
         best = float(alike[row, column])
-        rivals = [np.delete(alike[row], column), np.delete(alike[:, column], row), among[0][row], among[1][column]]
-        if best - float(np.concatenate(rivals).max(initial=-1.0)) >= margin:
+        rivals = np.concatenate([np.delete(alike[row], column), np.delete(alike[:, column], row)])
+        if best - max(rivals.max(initial=-1.0), likest_of[0][row], likest_of[1][column]) >= margin:
             found.append((some[row], others[column], best))
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.config import MiningConfig
 from schemas.subject import Embedding
-from schemas.video import Footage
+from schemas.video import Footage, Mask
 from stages import linking, pairing
 from stages.linking import Identity
 
@@ -24,8 +24,8 @@ MAX_VIEWS = 2
 
 @dataclass(slots=True)
 class Recurring:
-    """One individual and the shots it is seen in. Masks, scores and embeddings of its identities are keyed by source
-    frame, so no two shots share a key."""
+    """One individual and the shots it is seen in. Scores and embeddings of its identities are keyed by source frame, so
+    no two shots share a key."""
 
     seen: dict[int, Identity] = field(default_factory=dict)  # shot number -> who it is there
 
@@ -41,33 +41,40 @@ def _surest(identity: Identity) -> list[int]:
 
 
 def recurring(shots: Sequence[Sequence[Identity]], min_similarity: float, margin: float) -> list[Recurring]:
-    """Individuals seen in more than one shot, from the identities of each shot.
+    """Individuals seen in more than one shot, from the identities of each shot: the surest first.
 
     Matches are taken best first. One that would make two identities of one shot the same individual is dropped.
     """
+    likest = [linking.likest(shot) for shot in shots]
     matches = [
         (similarity, (one, a.name), (other, b.name))
         for one in range(len(shots))
         for other in range(one + 1, len(shots))
-        for a, b, similarity in linking.match(shots[one], shots[other], min_similarity, margin)
+        for a, b, similarity in linking.match(
+            shots[one], shots[other], (likest[one], likest[other]), min_similarity, margin
+        )
     ]
     groups = {
         (number, identity.name): Recurring({number: identity})
         for number, identities in enumerate(shots)
         for identity in identities
     }
-    for _, first, second in sorted(matches, key=lambda match: (-match[0], match[1:])):
+    matches.sort(key=lambda match: (-match[0], match[1:]))
+    for _, first, second in matches:
         one, other = groups[first], groups[second]
         if not one.seen.keys() & other.seen.keys():
             one.seen |= other.seen
             for shot, identity in other.seen.items():
                 groups[shot, identity.name] = one
-    unique = {id(group): group for group in groups.values() if len(group.seen) > 1}
-    return list(unique.values())
+    best_first = {id(group): group for _, first, _ in matches if len((group := groups[first]).seen) > 1}
+    return list(best_first.values())
 
 
-def pairs_of(subject: Recurring, footage: Footage, config: MiningConfig) -> list[pairing.Candidate]:
-    """The chosen pairs of a subject, each of two shots. `footage` holds the frames of `subject.frames`."""
+def pairs_of(
+    subject: Recurring, shown: dict[int, Mask], footage: Footage, config: MiningConfig
+) -> list[pairing.Candidate]:
+    """The chosen pairs of a subject, each of two shots. `footage` holds the frames of `subject.frames`, `shown` the
+    subject's mask in each of them, by source frame."""
     shot_of = subject.frames
     positions = {frame: position for position, frame in enumerate(footage.indices)}
     views = {frame: subject.seen[shot] for frame, shot in shot_of.items() if frame in positions}
@@ -76,7 +83,7 @@ def pairs_of(subject: Recurring, footage: Footage, config: MiningConfig) -> list
     whole = Identity(
         next(iter(subject.seen.values())).name,
         next(iter(subject.seen.values())).category,
-        {positions[frame]: identity.masks[frame] for frame, identity in views.items()},
+        {positions[frame]: shown[frame] for frame in views},
         {positions[frame]: identity.scores[frame] for frame, identity in views.items()},
         {positions[frame]: identity.embeddings[frame] for frame, identity in views.items()},
     )

@@ -2,26 +2,32 @@
 them, pending again.
 
 Bump VERSIONS by hand when a change alters what a stage gives for the same input; a refactoring needs no bump. A test
-(tests/stages/test_versions.py) notices any change of the code below SOURCES and asks which of the two it was.
+(tests/stages/test_versions.py) notices any change of the code that SOURCES names and asks which of the two it was.
 """
 
 VERSIONS: dict[str, int] = {
     "curate": 2,
     "mine": 4,
-    "link": 1,
+    "link": 2,
     "synthesize": 3,
     "verify": 5,
     "caption": 2,
 }
 
 SOURCES: dict[str, tuple[str, ...]] = {
-    "curate": ("media", "shots", "gradual", "scoring", "curation"),
-    "mine": ("media", "mining", "linking", "pairing", "foreground", "instances", "confidence", "descriptors"),
-    "link": ("media", "linking", "recurrence", "pairing"),
-    "synthesize": ("media", "generation", "manipulation", "compositing", "inpainting", "neighbours", "samples"),
-    "verify": ("verification", "descriptors"),
-    "caption": ("captions",),
+    "curate": ("media", "shots", "gradual", "scoring", "curation", "actors.quality", "pipeline.curate"),
+    "mine": (
+        *("media", "mining", "linking", "pairing", "foreground", "instances", "confidence", "descriptors"),
+        *("actors.moving", "actors.detector", "actors.segmenter", "actors.embedder", "actors.vlm", "pipeline.mine"),
+    ),
+    "link": ("media", "linking", "recurrence", "pairing", "pipeline.link"),
+    "synthesize": (
+        *("media", "generation", "manipulation", "compositing", "inpainting", "neighbours", "samples"),
+        *("actors.image_editor", "pipeline.synthesize"),
+    ),
+    "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm"),
+    "caption": ("captions", "actors.vlm", "pipeline.caption"),
 }
-"""The modules of `stages` a stage consists of, those its embedded roles are made of included; what these import from
-`stages` belongs to it too.
+"""What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
+`pipeline.x`, its embedded roles and its step.
 """

@@ -6,20 +6,22 @@ import tomllib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from actors.depth import Depth
-from actors.detector import Detector
-from actors.embedder import Embedder
-from actors.image_editor import ImageEditor
-from actors.quality import Quality
-from actors.segmenter import Segmenter
-from actors.video_generator import VideoGenerator
-from actors.vlm import Vlm
 from schemas.config import Config, Profile, RoleConfig
 from schemas.errors import UserError
+
+if TYPE_CHECKING:  # the driver and the ledger read profiles and need no numpy, OpenCV or model for that
+    from actors.depth import Depth
+    from actors.detector import Detector
+    from actors.embedder import Embedder
+    from actors.image_editor import ImageEditor
+    from actors.quality import Quality
+    from actors.segmenter import Segmenter
+    from actors.video_generator import VideoGenerator
+    from actors.vlm import Vlm
 
 ROLE_NAMES = ("quality", "vlm", "detector", "segmenter", "depth", "embedder", "image_editor", "video_generator")
 
@@ -105,35 +107,35 @@ class Roles:
         return build_role(role_name, role)
 
     @cached_property
-    def quality(self) -> Quality:
+    def quality(self) -> "Quality":
         return self._build("quality")
 
     @cached_property
-    def vlm(self) -> Vlm:
+    def vlm(self) -> "Vlm":
         return self._build("vlm")
 
     @cached_property
-    def detector(self) -> Detector:
+    def detector(self) -> "Detector":
         return self._build("detector")
 
     @cached_property
-    def segmenter(self) -> Segmenter:
+    def segmenter(self) -> "Segmenter":
         return self._build("segmenter")
 
     @cached_property
-    def depth(self) -> Depth:
+    def depth(self) -> "Depth":
         return self._build("depth")
 
     @cached_property
-    def embedder(self) -> Embedder:
+    def embedder(self) -> "Embedder":
         return self._build("embedder")
 
     @cached_property
-    def image_editor(self) -> ImageEditor:
+    def image_editor(self) -> "ImageEditor":
         return self._build("image_editor")
 
     @cached_property
-    def video_generator(self) -> VideoGenerator:
+    def video_generator(self) -> "VideoGenerator":
         return self._build("video_generator")
 
 

@@ -1,6 +1,8 @@
 """Profiles: loading, what a row depends on, and roles that load only when touched."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,11 @@ def test_roles_are_built_once_when_touched_and_not_carried_by_pickle():
     assert copied.vlm is not roles.vlm
     with pytest.raises(UserError, match="names no role 'quality'"):
         _ = roles.quality
+
+
+def test_reading_a_profile_loads_nothing_that_sees():
+    """The command line, the ledger and the writers read profiles too."""
+    heavy = "{'cv2', 'scipy', 'skimage', 'av', 'torch'}"
+    script = f"import sys, pipeline.settings; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

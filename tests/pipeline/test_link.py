@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from synthetic_build import Build, build_over_made_up_files
 
+from pipeline import link, planner
 from pipeline.link import LinkSource
 from schemas.config import Config
+from schemas.errors import BadInput
+from schemas.reasons import Reason
 from schemas.tables import TABLES
 from schemas.video import Frame
 from schemas.work import Phase, Unit
@@ -37,6 +40,21 @@ def test_shots_of_one_source_are_linked_once(build):
     assert {unit.key for unit in build.synthesized} >= {across[0]["key"]}
     build.run()
     assert len(build.linked) == 1
+
+
+def test_every_source_is_linked_with_its_own_subjects_the_earliest_first(build, monkeypatch):
+    monkeypatch.setattr(planner, "MAX_SUBJECTS", 3)
+    monkeypatch.setattr(planner, "LINK_PAGE", 2)
+    build.subjects = ["subject_1", "subject_2"]
+    build.write(**{name: f"cuts {name}" for name in "abc"})
+    build.run()
+    assert [unit.payload["source_uri"] for unit in sorted(build.linked, key=lambda unit: unit.payload["path"])] == [
+        "/a", "/b", "/c",
+    ]  # fmt: skip
+    start_of = {row["key"]: (row["start_frame"], row["source_uri"]) for row in build.rows("clips")}
+    for unit in build.linked:
+        shown = [start_of[row["clip_key"]] for row in unit.payload["subjects"]]
+        assert shown == [(start, unit.payload["source_uri"]) for start in (0, 0, 90)]
 
 
 def test_pairs_across_shots_go_with_their_clips_and_come_back(build):
@@ -88,14 +106,30 @@ def _subject(clip: str, name: str, views: dict[int, np.ndarray], descriptor: np.
     return {"clip_key": clip, "identity": name, "category": "subject", "views": listed}
 
 
-def _link(monkeypatch: pytest.MonkeyPatch, *subjects: dict[str, Any]) -> list[dict[str, Any]]:
+def _link(monkeypatch: pytest.MonkeyPatch, *subjects: dict[str, Any], damaged: int = -1) -> list[dict[str, Any]]:
+    """damaged: the frame that cannot be read."""
+
     def read(path: str, indices: Sequence[int], seconds: Sequence[float]) -> list[Frame]:
+        if damaged in indices:
+            raise BadInput(Reason.DECODE_ERROR)
         noise = [np.random.default_rng(index).integers(0, 255, (*SIZE, 3)).astype(np.uint8) for index in indices]
         return [Frame(*each) for each in zip(indices, seconds, noise, strict=True)]
 
     monkeypatch.setattr(media, "read_frames", read)
     payload = {"path": "film", "content_hash": "h", "source_uri": "film", "generation": 0, "subjects": list(subjects)}
     return LinkSource(None, Config())(Unit(Phase.LINK, "h", payload=payload)).rows["pairs"]
+
+
+def _returning(name: str, descriptor: np.ndarray, frame: int) -> list[dict[str, Any]]:
+    """Seen in two shots, and different enough in both to make a pair."""
+    return [
+        _subject("c1", name, {frame: _mask(10, 30, 40)}, descriptor),
+        _subject("c2", name, {60 + frame: _mask(90, 40, 30)}, descriptor),
+    ]
+
+
+def _by_clip(*subjects: dict[str, Any]) -> list[dict[str, Any]]:
+    return sorted(subjects, key=lambda row: row["clip_key"])
 
 
 DOG, CAT = _descriptor(1, 0, 0), _descriptor(0, 1, 0)
@@ -126,6 +160,30 @@ def test_of_two_look_alikes_neither_is_taken(monkeypatch):
 def test_different_subjects_make_no_pair(monkeypatch):
     dog = _subject("c1", "subject_1", {3: _mask(10, 30, 40)}, DOG)
     assert not _link(monkeypatch, dog, _subject("c2", "subject_1", {60: _mask(20, 40, 30)}, CAT))
+
+
+def test_masks_of_those_who_do_not_return_are_left_as_they_are_stored(monkeypatch):
+    """A source may show hundreds of subjects; only the views that make pairs are worth their pixels."""
+    cat = _subject("c1", "subject_2", {3: _mask(100, 20, 30)}, CAT)
+    cat["views"][0]["mask"]["counts"] = "no mask at all"
+    assert _link(monkeypatch, *_by_clip(cat, *_returning("subject_1", DOG, 9)))
+
+
+def test_who_cannot_be_read_again_makes_no_pair_and_costs_nobody_else_theirs(monkeypatch):
+    both = _by_clip(*_returning("subject_1", DOG, 3), *_returning("subject_2", CAT, 9))
+    assert len(_link(monkeypatch, *both)) == 2
+    (left,) = _link(monkeypatch, *both, damaged=63)
+    assert {left["frame_a"], left["frame_b"]} == {9, 69}
+    with pytest.raises(BadInput, match="decode_error"):
+        _link(monkeypatch, *_returning("subject_1", DOG, 3), damaged=63)
+
+
+def test_of_too_many_who_return_the_surest_are_taken(monkeypatch):
+    monkeypatch.setattr(link, "MAX_RECURRING", 1)
+    unsure = _returning("subject_1", DOG, 3)
+    unsure[1] = _subject("c2", "subject_1", {63: _mask(90, 40, 30)}, _descriptor(1, 0, 0.4))
+    (row,) = _link(monkeypatch, *_by_clip(*unsure, *_returning("subject_2", CAT, 9)))
+    assert {row["frame_a"], row["frame_b"]} == {9, 69}
 
 
 def test_a_descriptor_survives_storage():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from synthetic_build import Build, abandon, build_over_made_up_files, in_key_order, leases, work
 
 from pipeline import failpoints
-from pipeline.planner import NUM_DONORS, choose_donors, write_listing
+from pipeline.planner import NUM_DONORS, Planner, choose_donors, write_listing
 from pipeline.retry import retry
 from pipeline.settings import resolve
 from schemas.keys import digest, source_key
@@ -218,6 +218,33 @@ def test_another_synthesis_fingerprint_begins_with_the_first_attempt(mined):
     abandon(host)
 
 
+def test_another_name_for_its_subjects_begins_with_the_first_attempt_also_after_a_crash(mined):
+    at_most_two, at_once = "synthesis.max_attempts=2", "engine.commit_rows=1"
+    host = mined.begin(at_most_two)
+    host.open_wave(None)
+    host.open_phase(Phase.SYNTHESIZE)
+    work(host, end_with(Outcome.RETRY))
+    host.close("finished", {})
+    mined.disk.write(NAMES[0], f"film {NAMES[0]}")
+    mined.disk.categories[NAMES[0]] = "dog"
+    host = mined.begin(at_most_two, at_once)
+    host.open_wave(None)
+    mined.finish_wave(host, until=Phase.MINE)
+    host.open_phase(Phase.SYNTHESIZE)
+    units = host.lease(2)
+    assert [unit.attempt for unit in units] == [0, 0]
+    host.start(Phase.SYNTHESIZE, [(unit.id, unit.attempt, 0) for unit in units])
+    host.deliver(map(end_with(Outcome.RETRY), units))
+    abandon(host)  # between its first two attempts
+    host = mined.begin(at_most_two, at_once)
+    host.open_wave(None)
+    host.open_phase(Phase.SYNTHESIZE)
+    work(host, end_with(Outcome.RETRY))
+    host.close("finished", {})
+    assert sorted(row["attempt"] for row in mined.rows("attempts")) == [0, 0, 1, 1]
+    assert {row["attempt"] for row in mined.rows("settled") if row["phase"] == "synthesize"} == {1}
+
+
 # -- donors
 
 
@@ -229,6 +256,18 @@ def test_samples_borrow_from_their_wave_and_earlier_ones_only(build):
     build.synthesized.clear()
     build.run("synthesis.erosion=0.03")  # everything is known by now
     assert lenders(build) == expected
+
+
+def test_pairs_come_a_generation_at_a_time_so_that_each_catalogue_is_made_once_and_dropped(build, monkeypatch):
+    write_all(build)
+    build.run("engine.wave_size=2")
+    build.synthesized.clear()
+    made = []
+    catalogue_of = Planner._donors
+    monkeypatch.setattr(Planner, "_donors", lambda self, number: made.append(number) or catalogue_of(self, number))
+    build.run("synthesis.erosion=0.03")
+    assert [unit.payload["generation"] for unit in build.synthesized] == [0] * 4 + [1] * 4 + [2] * 4
+    assert made == [0, 1, 2]
 
 
 def lenders(build) -> dict[str, set[str]]:

@@ -57,22 +57,28 @@ def imported_stages(source: str) -> set[str]:
     return found - WITHOUT_RESULTS
 
 
-def modules_of(stage: str, folder: Path = STAGES) -> list[str]:
-    """The modules a stage consists of, with all they import from `stages`, sorted."""
+def file_of(module: str, root: Path) -> Path:
+    """Of `media`, a module of `stages`, or of `actors.vlm`, one elsewhere."""
+    return root / f"{module.replace('.', '/') if '.' in module else f'stages/{module}'}.py"
+
+
+def modules_of(stage: str, root: Path = REPOSITORY) -> list[str]:
+    """The modules a stage consists of, with all that those of `stages` import from there, sorted."""
     waiting, seen = list(SOURCES[stage]), set()
     while waiting:
         module = waiting.pop()
-        path = folder / f"{module}.py"
+        path = file_of(module, root)
         if module not in seen and path.is_file():
             seen.add(module)
-            waiting += imported_stages(path.read_text("utf-8"))
+            if "." not in module:  # a step or a role also imports what belongs to other stages
+                waiting += imported_stages(path.read_text("utf-8"))
     return sorted(seen)
 
 
-def code_hash(stage: str, folder: Path = STAGES) -> str:
+def code_hash(stage: str, root: Path = REPOSITORY) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for module in modules_of(stage, folder):
-        digest.update(f"{module}\n{normalised((folder / f'{module}.py').read_text('utf-8'))}\n".encode())
+    for module in modules_of(stage, root):
+        digest.update(f"{module}\n{normalised(file_of(module, root).read_text('utf-8'))}\n".encode())
     return digest.hexdigest()
 
 
@@ -109,6 +115,11 @@ def test_every_stage_has_sources_and_every_module_belongs_to_a_stage():
     assert not orphans, f"name them in SOURCES of stages/versions.py: {sorted(orphans)}"
 
 
+def test_every_module_named_is_there():
+    missing = [each for modules in SOURCES.values() for each in modules if not file_of(each, REPOSITORY).is_file()]
+    assert not missing, f"SOURCES of stages/versions.py names what is not there: {missing}"
+
+
 def test_words_and_layout_do_not_count_but_code_does():
     plain = 'def f(x):\n    """Says."""\n    return x + None  # why\n'
     assert normalised(plain) == normalised("# other\ndef f( x ):\n\n  'Else.'\n  return (x +\n   None)\n")
@@ -119,12 +130,16 @@ def test_words_and_layout_do_not_count_but_code_does():
 
 def test_a_change_in_an_imported_module_counts(tmp_path):
     for module in SOURCES["curate"]:
-        (tmp_path / f"{module}.py").write_text("from stages.helping import f\n")
-    (tmp_path / "helping.py").write_text("def f():\n    return 1\n")
+        file_of(module, tmp_path).parent.mkdir(exist_ok=True)
+        file_of(module, tmp_path).write_text("from stages.helping import f\n" if "." not in module else "")
+    file_of("helping", tmp_path).write_text("def f():\n    return 1\n")
     before = code_hash("curate", tmp_path)
     assert modules_of("curate", tmp_path) == sorted([*SOURCES["curate"], "helping"])
-    (tmp_path / "helping.py").write_text("def f():\n    return 2\n")
-    assert code_hash("curate", tmp_path) != before
+    file_of("helping", tmp_path).write_text("def f():\n    return 2\n")
+    changed = code_hash("curate", tmp_path)
+    assert changed != before
+    file_of("actors.quality", tmp_path).write_text("WEIGHT = 2\n")
+    assert code_hash("curate", tmp_path) != changed
 
 
 def test_the_complaint_says_what_to_do():
