@@ -7,7 +7,7 @@ from actors import moving
 from actors.moving import Moving
 from schemas.subject import Box, Detection, Track
 from schemas.video import Footage, Mask
-from stages import confidence, masks, motion, segmentation
+from stages import confidence, masks, motion, parts, segmentation
 from stages.instances import Instance
 
 
@@ -41,6 +41,7 @@ class FlowSegmenter:
             if phrase is not None:
                 tracks.append(_track(footage, seen, own, phrase))
         tracks += [track for anchor, rest in boxes.items() for each in rest if (track := _still(footage, anchor, each))]
+        tracks = parts.whole(tracks, footage.images)
         _separate(tracks)
         return [track for track in tracks if track.masks]
 

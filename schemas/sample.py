@@ -63,7 +63,6 @@ class Scene:
     near_a: Neighbours = field(default_factory=Neighbours)
     near_b: Neighbours = field(default_factory=Neighbours)  # at the output's size
     still_a: Mask | None = None  # of frame A (stages/plates.py), once somebody asked for it
-    plate_b: Plate | None = None  # of frame B, at the output's size, likewise
 
 
 @dataclass(slots=True)

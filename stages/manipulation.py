@@ -65,7 +65,8 @@ def draft_manipulation(
         category=scene.categories[target.position],
         donors=usable,
         avoid=target.others | output_masks[target.position],
-        plate=_plate_of_b(scene, output, output_masks),
+        # A subject that hardly moves is all that its neighbours show: a retry fills without them.
+        plate=_plate_of_b(scene, output, output_masks) if rung_of(attempt) == 0 else None,
     )
     base_answer, reference_answer = _two(fill([request, plan.request]))
     operation = "replace"
@@ -92,13 +93,10 @@ def draft_manipulation(
 
 
 def _plate_of_b(scene: Scene, output: Image, output_masks: list[Mask]) -> Plate:
-    """What stands behind the subjects of the output, as far as the frames around B show it. Made once: attempts differ
-    in what they do with it."""
-    if scene.plate_b is None:
-        everyone: Mask = np.logical_or.reduce(output_masks)
-        plate = plates.clean_plate(output, everyone, scene.near_b)
-        scene.plate_b = plates.without_still_parts(plate, output, everyone)
-    return scene.plate_b
+    """What stands behind the subjects of the output, as far as the frames around B show it."""
+    everyone: Mask = np.logical_or.reduce(output_masks)
+    plate = plates.clean_plate(output, everyone, scene.near_b)
+    return plates.without_still_parts(plate, output, everyone)
 
 
 def _two(answers: list[Filled | BadInput]) -> tuple[Filled | BadInput, Filled | BadInput]:

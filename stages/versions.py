@@ -7,9 +7,9 @@ Bump VERSIONS by hand when a change alters what a stage gives for the same input
 
 VERSIONS: dict[str, int] = {
     "curate": 2,
-    "mine": 4,
+    "mine": 5,
     "link": 2,
-    "synthesize": 3,
+    "synthesize": 4,
     "verify": 5,
     "caption": 2,
 }
@@ -17,7 +17,7 @@ VERSIONS: dict[str, int] = {
 SOURCES: dict[str, tuple[str, ...]] = {
     "curate": ("media", "shots", "gradual", "scoring", "curation", "actors.quality", "pipeline.curate"),
     "mine": (
-        *("media", "mining", "linking", "pairing", "foreground", "instances", "confidence", "descriptors"),
+        *("media", "mining", "linking", "pairing", "foreground", "instances", "parts", "confidence", "descriptors"),
         *("actors.moving", "actors.detector", "actors.segmenter", "actors.embedder", "actors.vlm", "pipeline.mine"),
     ),
     "link": ("media", "linking", "recurrence", "pairing", "pipeline.link"),
