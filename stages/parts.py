@@ -71,6 +71,7 @@ def _union(one: Track, other: Track) -> Track:
 
 def _sewn(one: Mask, other: Mask) -> Mask:
     """Both parts and the gap between them."""
-    reach = REACH * max(one.shape)
+    reach, both = REACH * max(one.shape), np.asarray(one | other, np.bool_)
     between = masks.dilate(one, reach) & masks.dilate(other, reach)
-    return masks.fill_holes(np.asarray(one | other | masks.erode(masks.dilate(between, reach), reach), np.bool_))
+    closed = masks.erode(masks.dilate(both, reach), reach)
+    return masks.fill_holes(np.asarray(both | (closed & between), np.bool_))
