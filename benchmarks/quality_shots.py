@@ -8,8 +8,8 @@ from typing import Any
 
 import mined
 from sections import Section, table
+from truth import match_cuts
 
-from stages.shots import match_cuts
 
 SLACK_FRAMES = 2
 """A boundary this close to the true one is right."""

@@ -208,3 +208,22 @@ def who(videos: Path, clip: str, frame: int, mask: Mask) -> int:
         pixels[owner] = pixels.get(owner, 0.0) + _share(mask, true)
     best = max(pixels, key=lambda number: pixels[number], default=0)
     return best if best and pixels[best] >= _ON_SHARE else 0
+
+
+def match_cuts(
+    found: list[int], true: list[int], ignore: list[tuple[int, int]], slack: int = 2
+) -> tuple[int, int, int]:
+    """True positives, false positives and false negatives, within `slack` frames, one to one.
+
+    Found cuts within `slack` of an inclusive range of `ignore` (gradual transitions) count neither way.
+    """
+    left = sorted(true)
+    hits = misses = 0
+    for cut in sorted(found):
+        near = [t for t in left if abs(t - cut) <= slack]
+        if near:
+            left.remove(min(near, key=lambda t: abs(t - cut)))
+            hits += 1
+        elif not any(first - slack <= cut <= last + slack for first, last in ignore):
+            misses += 1
+    return hits, misses, len(left)

@@ -46,7 +46,7 @@ class SynthesizeSample:
         try:
             draft = self._draft(unit, scene, donors)
             clock.lap("draft")
-            facts = measuring.measure_facts(draft)
+            facts = measuring.measure_facts(draft, unit.payload)
             words = self._word(draft, facts)
             clock.lap("caption")
             members = samples.encode_members(draft, words, {**facts, "provenance": provenance(unit)})

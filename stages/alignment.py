@@ -77,10 +77,6 @@ def _climb(
     return np.asarray(found.x), float(found.fun)
 
 
-def is_mirrored(matrix: Matrix) -> bool:
-    return bool(np.linalg.det(np.asarray(matrix, np.float64)[:2, :2]) < 0)
-
-
 @dataclass(slots=True)
 class _Patch:
     """A subject shrunk to PATCH_PX. offset_px, scale: patch = (picture - offset) * scale.

@@ -12,6 +12,7 @@ edit:       manipulation only: image (always 1), box, position, size
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -52,8 +53,8 @@ _HUES = ((20, "pink"), (45, "red"), (70, "orange"), (105, "yellow"), (170, "gree
 _HUES_REST = ((335, "purple"), (361, "pink"))
 
 
-def measure_facts(draft: Draft, motion: dict[str, float] | None = None) -> dict[str, Any]:
-    """The facts of a draft (see above). motion: {"seconds_a", "seconds_b"} of frames A and B, or None: nothing moves.
+def measure_facts(draft: Draft, times: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The facts of a draft (see above). times: with "seconds_a" and "seconds_b" of frames A and B, or None: no motion.
 
     Only what is beyond doubt is named: a colour that covers most of the mask, a motion the camera does not explain.
     """
@@ -65,9 +66,9 @@ def measure_facts(draft: Draft, motion: dict[str, float] | None = None) -> dict[
     ]
     others = [m for m in draft.scene_masks if m.any() and all(masks.iou(m, own) < 0.5 for own in draft.output_masks)]
     subjects += [_subject(draft, mask, "subject", 0) for mask in others]
-    if motion is not None:
+    if times is not None:
         for number, subject in enumerate(subjects[: len(draft.references)]):
-            subject["motion"] = _motion(draft, number, motion["seconds_b"] - motion["seconds_a"])
+            subject["motion"] = _motion(draft, number, times["seconds_b"] - times["seconds_a"])
     everyone = np.any([*draft.output_masks, *others], axis=0)
     return {
         "mode": str(draft.task.mode),
@@ -184,13 +185,18 @@ def _motion(draft: Draft, number: int, seconds: float) -> str:
     )
     if found.matrix is None or found.share < 0.1:
         return ""
-    centre = np.array([(before[0] + before[2]) / 2, (before[1] + before[3]) / 2, 1.0])
-    expected_x, expected_y = found.matrix @ centre
-    width = draft.output.shape[1]
-    dx = ((after[0] + after[2]) / 2 - expected_x) / width / seconds
-    dy = ((after[1] + after[3]) / 2 - expected_y) / width / seconds
+    x0, y0, x1, y1 = before
+    corners = np.array([[x0, y0, 1.0], [x1, y0, 1.0], [x1, y1, 1.0], [x0, y1, 1.0]]) @ found.matrix.T
+    moved_px = np.array(after) - [*corners.min(axis=0), *corners.max(axis=0)]
+    left, top, right, bottom = moved_px / draft.output.shape[1] / seconds
+    dx, dy = _common(left, right), _common(top, bottom)
     if math.hypot(dx, dy) < MIN_MOTION:
         return ""
     if abs(dx) >= abs(dy):
         return "right" if dx > 0 else "left"
     return "down" if dy > 0 else "up"
+
+
+def _common(first: float, second: float) -> float:
+    """What two edges move together: an arm that is raised moves only one."""
+    return math.copysign(min(abs(first), abs(second)), first) if first * second > 0 else 0.0

@@ -163,19 +163,15 @@ def components(mask: Mask, min_area_px: int = 1) -> list[Mask]:
     ]
 
 
-def border_share(mask: Mask, bounds: Box | None = None) -> float:
-    """Which share of the mask's outline lies on the border of the frame, or of `bounds` within it; in [0, 1].
+def border_share(mask: Mask) -> float:
+    """Which share of the mask's outline lies on the border of the frame, in [0, 1].
 
     A subject cut off by the frame has a long straight edge there; one that only touches it has a few pixels.
     """
-    height, width = mask.shape
-    x0, y0, x1, y1 = (0, 0, width, height) if bounds is None else (round(side) for side in bounds)
-    inner = mask[y0:y1, x0:x1]
-    if not inner.any():
+    if not mask.any():
         return 0.0
-    padded = np.pad(inner, 1)
-    outline = int(np.count_nonzero(inner & ~_all_neighbours(padded)))
-    edges: list[NDArray[np.bool_]] = [inner[0], inner[-1], inner[:, 0], inner[:, -1]]
+    outline = int(np.count_nonzero(mask & ~_all_neighbours(np.pad(mask, 1))))
+    edges: list[NDArray[np.bool_]] = [mask[0], mask[-1], mask[:, 0], mask[:, -1]]
     return min(sum(int(np.count_nonzero(edge)) for edge in edges) / max(outline, 1), 1.0)
 
 

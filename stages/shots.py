@@ -125,22 +125,3 @@ class CutFinder:
         returns = [i for i in soon if i in small_of and cv2.norm(before, small_of[i], cv2.NORM_L1) < limit]
         self._flash_end = min(returns, default=self._flash_end)
         return bool(returns)
-
-
-def match_cuts(
-    found: list[int], true: list[int], ignore: list[tuple[int, int]], slack: int = 2
-) -> tuple[int, int, int]:
-    """True positives, false positives and false negatives, within `slack` frames, one to one.
-
-    Found cuts within `slack` of an inclusive range of `ignore` (gradual transitions) count neither way.
-    """
-    left = sorted(true)
-    hits = misses = 0
-    for cut in sorted(found):
-        near = [t for t in left if abs(t - cut) <= slack]
-        if near:
-            left.remove(min(near, key=lambda t: abs(t - cut)))
-            hits += 1
-        elif not any(first - slack <= cut <= last + slack for first, last in ignore):
-            misses += 1
-    return hits, misses, len(left)

@@ -67,3 +67,7 @@ def test_members_of_a_union_are_judged_together(videos: Path) -> None:
 def test_who_needs_most_of_the_mask(videos: Path) -> None:
     assert truth.who(videos, "two", 0, _disc(50, 60, 15)) == 1
     assert truth.who(videos, "two", 0, _disc(50, 60, 40)) == 0
+
+
+def test_match_cuts_counts_each_true_cut_once():
+    assert truth.match_cuts([10, 11, 50, 70], [10, 30], ignore=[(48, 55)]) == (1, 2, 1)

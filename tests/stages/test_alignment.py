@@ -26,7 +26,7 @@ def test_a_copy_is_recognised_at_any_scale_turn_and_place(scale, degrees, shift)
     image, mask, matrix = moved(scale, degrees, (shift, 0.0))
     found = alignment.align(PICTURE, MASK, image, mask)
     assert found.ncc > 0.9
-    assert not alignment.is_mirrored(found.matrix)
+    assert np.linalg.det(found.matrix[:, :2]) > 0
     middle = np.array([150, 150, 1.0])
     assert np.linalg.norm(found.matrix @ middle - matrix @ middle) < 6
     assert np.sqrt(np.linalg.det(found.matrix[:, :2])) == pytest.approx(scale, rel=0.08)
@@ -35,8 +35,7 @@ def test_a_copy_is_recognised_at_any_scale_turn_and_place(scale, degrees, shift)
 def test_a_mirrored_subject_never_fits_by_mirroring():
     found = alignment.align(PICTURE[:, ::-1], MASK[:, ::-1], PICTURE, MASK)
     assert found.ncc < 0.8
-    assert not alignment.is_mirrored(found.matrix)
-    assert alignment.is_mirrored(np.array([[-1, 0, 5], [0, 1, 0.0]]))
+    assert np.linalg.det(found.matrix[:, :2]) > 0
 
 
 def test_other_texture_in_the_same_outline_is_no_copy():
