@@ -10,7 +10,6 @@ import mined
 from sections import Section, table
 from truth import match_cuts
 
-
 SLACK_FRAMES = 2
 """A boundary this close to the true one is right."""
 

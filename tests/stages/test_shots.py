@@ -13,10 +13,9 @@ from schemas.errors import BadInput
 from stages.media import Reading, open_video
 from stages.shots import LAG_FRAMES, SHOT_SHORT_SIDE_PX, CutFinder, FastAdaptiveDetector
 
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from truth import match_cuts  # noqa: E402
+from truth import match_cuts
 
 
 def scene(seed: int, num_frames: int) -> list[np.ndarray]:
