@@ -47,7 +47,7 @@ class MiningConfig(_Section):
     min_anchor_share: float = Field(0.2, gt=0, le=1)  # m of K: category and identity consensus
     max_pairs_per_clip: int = Field(12, ge=1)
     max_subjects_per_pair: int = Field(3, ge=1)
-    min_similarity: float = Field(0.88, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong
+    min_similarity: float = Field(0.89, ge=-1, le=1)  # of two views of one track: less is a mask gone wrong
     min_mask_score: float = Field(0.8, ge=0, le=1)  # probability that a mask is right
     min_area_share: float = Field(0.005, gt=0, lt=1)  # of the frame
     max_area_share: float = Field(0.60, gt=0, le=1)
