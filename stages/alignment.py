@@ -162,7 +162,8 @@ def _weighted_ncc(
     weights: NDArray[np.float32],
     total: float,
 ) -> float:
-    """`ncc` of (N, C) values where `weights` (N,) is 1, by sums alone: this is the inner loop of every alignment."""
+    """Normalised cross-correlation in [-1, 1] of (N, C) values where `weights` (N,) is 1, each channel around its own
+    mean; 0 for flat input. By sums alone: this is the inner loop of every alignment."""
     weighted = first * weights[:, None]
     sum_first, sum_second = weights @ first, weights @ second
     spread_first = float(np.vdot(weighted, first)) - float(sum_first @ sum_first) / total
