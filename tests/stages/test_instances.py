@@ -46,6 +46,13 @@ def test_two_that_touch_for_a_while_are_divided_and_never_overlap() -> None:
         assert min(max(masks.iou(found.masks[t], each) for each in truth[t]) for found in (one, other)) > 0.7
 
 
+def test_two_that_begin_as_one_part_and_go_apart_are_two() -> None:
+    truth = [[_disc(120 - 5 * t, 120), _disc(168 + 5 * t, 120)] for t in range(14)]
+    one, other = instances.follow(_found(truth, [(-5, 0), (5, 0)]))
+    last = [max(masks.iou(found.masks[13], each) for each in truth[13]) for found in (one, other)]
+    assert min(last) > 0.9
+
+
 def test_parts_of_one_behind_a_pole_stay_together() -> None:
     pole = np.zeros((HEIGHT_PX, WIDTH_PX), np.bool_)
     pole[:, 150:160] = True
