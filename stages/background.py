@@ -55,6 +55,10 @@ class Background:
         apart = np.where(_is_shaded(picture, self._scene), _SHADED * apart, apart).astype(np.float32)
         return np.asarray(np.log((cv2.blur(apart, _WINDOW) + 0.5) / self._level), dtype=np.float32)
 
+    def shaded(self, position: int) -> Mask:
+        """(H, W): where the frame at this position shows the scene, only darker."""
+        return _is_shaded(_soft(self._images[position]), self._scene)
+
     def sharpen(self, moving: Map, position: int) -> Map:
         """Evidence of motion (log, 0 = undecided) in the frame at this position, with what the scene says of it.
 

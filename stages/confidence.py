@@ -15,6 +15,7 @@ _BIAS = -9.69
 _WEIGHTS = {"edges": 2.14, "belief_around": -13.07, "motion_inside": 1.21, "stable": 5.8, "life": 4.83}
 
 _MIN_KNOWN_SHARE = 0.75
+_MAX_SHADED = 0.8  # shadows have 1.0, dark suits on grey film up to 0.64
 # By hand, not fitted: of the tuning clips only schoolgirls has a camera that stands, and few masks as good as these.
 _SCENE_BIAS = -21.0
 _SCENE_WEIGHTS = {"scene": 4.0, "stable": 12.0, "edges": 4.0}
@@ -46,15 +47,18 @@ def measure(found: Foreground, own: Instance, number: int, fine: Mask, others: M
 
 
 def _scene(found: Foreground, number: int, fine: Mask, ring: Mask) -> dict[str, float]:
-    """How much more the mask differs from the empty scene than what is around it; nothing where that is not known."""
+    """How much more the mask differs from the empty scene than what is around it, and the share of it that is the scene
+    in the shade; nothing where the scene is not known."""
     if found.scene is None:
         return {}
     known = found.scene.known
     inside, around = fine & known, ring & known
     if masks.area_px(inside) < _MIN_KNOWN_SHARE * masks.area_px(fine) or not around.any():
         return {}
-    differs = found.scene.difference(found.keys[number])
-    return {"scene": float(differs[inside].mean() - differs[around].mean())}
+    position = found.keys[number]
+    shaded = masks.area_px(inside & found.scene.shaded(position)) / masks.area_px(inside)
+    differs = found.scene.difference(position)
+    return {"scene": float(differs[inside].mean() - differs[around].mean()), "shaded": shaded}
 
 
 def _stability(found: Foreground, own: Instance, number: int) -> float:
@@ -76,6 +80,8 @@ def score(evidence: Mapping[str, float]) -> float:
     if not evidence:
         return 0.0
     logit = _BIAS + sum(weight * evidence[name] for name, weight in _WEIGHTS.items())
+    if evidence.get("shaded", 0.0) > _MAX_SHADED:
+        return 0.0  # a shadow is no subject
     if "scene" in evidence:
         logit = max(logit, _SCENE_BIAS + sum(weight * evidence[name] for name, weight in _SCENE_WEIGHTS.items()))
     return float(1 / (1 + np.exp(-logit)))
