@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from schemas.config import VerificationThresholds
 from schemas.questions import Answer, Question, Unusable, VerdictAnswer
 from schemas.reasons import Reason
-from schemas.sample import Base, Check, Draft, Verdict
+from schemas.sample import Base, Check, Draft, Task, Verdict
 from schemas.video import Image
 from stages import base_traps, facts, instructions, leaks, masks, traps
 from stages.traps import Embed
@@ -66,9 +66,14 @@ LIMITS: dict[str, Limit] = {
 """The table of traps: which score guards against which, in the order the checks are run and reported."""
 
 
-OF_THE_PAIR = frozenset({Reason.MASK_LEAK, Reason.COPY_PASTE, Reason.NO_ROOM, Reason.SUBJECT_TOO_SMALL})
-"""What no other seed, donor or rung can change: frames A and B show the subject alike, its mask in A is wrong, or
-it leaves no room."""
+_OF_THE_PAIR = frozenset({Reason.MASK_LEAK, Reason.COPY_PASTE, Reason.NO_ROOM})
+
+
+def lies_in_the_pair(reason: str, task: str) -> bool:
+    """Whether no other seed, donor or rung can change this: frames A and B show the subject alike, its mask in A is
+    wrong, or it leaves no room. A manipulation of one among several subjects may take another one the next time.
+    """
+    return reason in _OF_THE_PAIR and task != Task.MULTI_MANIPULATION
 
 
 def verify(

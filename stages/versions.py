@@ -9,7 +9,7 @@ VERSIONS: dict[str, int] = {
     "curate": 2,
     "mine": 6,
     "link": 2,
-    "synthesize": 4,
+    "synthesize": 5,
     "verify": 5,
     "caption": 2,
 }
