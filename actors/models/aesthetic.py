@@ -23,8 +23,8 @@ class ClipAesthetic:
     """`quality` is the aesthetic score of the LAION-Aesthetics V2 predictor (Schuhmann 2022), its 1..10 mapped to 0..1:
     LAION's subset "5 and up" is 0.44 and up here. Sharpness and the like are those of MeasuredQuality.
 
-    The head is `head_file` of `head`, a local folder or a hub repository at `head_revision`; pickled, so it is read with
-    weights_only=True. Raises UserError when it is not there or does not fit the embedding of `model`.
+    The head is `head_file` of `head`, a local folder or a hub repository at `head_revision`; a pickle, so it is read
+    with weights_only=True. Raises UserError when it is not there or does not fit the embedding of `model`.
     """
 
     def __init__(

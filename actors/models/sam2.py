@@ -53,8 +53,9 @@ class Sam2Segmenter:
         self._follow(_Clip([np.zeros((64, 64, 3), np.uint8)] * 2, {0: 0}), 0, [Detection((8, 8, 56, 56), "subject", 1)])
 
     def segment(self, footage: Footage, detections: Sequence[Sequence[Detection]]) -> list[Track]:
-        """One track per instance, bool masks of the anchors' sizes that overlap nowhere. Raises BadInput when one object
-        alone does not fit into memory.
+        """One track per instance, bool masks of the anchors' sizes that overlap nowhere.
+
+        Raises BadInput when one object alone does not fit into memory.
         """
         found = {anchor: list(boxes) for anchor, boxes in zip(footage.anchors, detections, strict=True)}
         tracks = [
@@ -126,7 +127,7 @@ class Sam2Segmenter:
             for kept in outputs.values():
                 if number in kept:
                     del kept[number]["high_res_masks"]  # two thirds of it
-            if abs(gone - start) > self._reach:  # the way back remembers the first frames of the way there
+            if step < 0 or gone > start + self._reach:  # the way back begins with what followed the start
                 outputs["non_cond_frame_outputs"].pop(gone, None)
 
 
