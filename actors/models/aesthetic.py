@@ -83,6 +83,6 @@ def _head(path: Path, num_inputs: int) -> Any:
         layers.append(layer)
     if layers[0].in_features != num_inputs:
         raise UserError(
-            f"{path.name} takes embeddings of {layers[0].in_features} numbers, the model's have {num_inputs}"
+            f"{path.name} takes embeddings of {layers[0].in_features}, not of {num_inputs} as the model's are"
         )
     return nn.Sequential(*layers).to(device()).eval()

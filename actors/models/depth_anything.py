@@ -12,6 +12,7 @@ from actors.models.loading import device, dtype_of, load_model, load_processor
 from schemas.errors import UserError
 from schemas.video import Image, Mask
 
+_FLAT = 1e-3  # of the nearest: less of a range than that is rounding, not depth
 _RANGE = (2, 98)  # percentiles: a few pixels of glare or sky must not set the scale
 
 
@@ -41,7 +42,7 @@ class DepthAnything:
             return []
         predicted = all_batched(self._predict, images, self._batch_size)
         far, near = np.percentile(np.stack(predicted), _RANGE)
-        scale = max(float(near - far), 1e-6)
+        scale = max(float(near - far), _FLAT * abs(float(near)), 1e-6)
         return [
             np.clip((_resized(each, image) - np.float32(far)) / np.float32(scale), 0, 1)
             for each, image in zip(predicted, images, strict=True)

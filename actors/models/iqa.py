@@ -41,7 +41,7 @@ class PyiqaQuality:
     def _rate(self, images: list[Image]) -> list[float]:
         pixels = (torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 for image in images)
         ratings = [float(self._metric(each)) for each in pixels]
-        return [min(max((each - self._worst) / (self._best - self._worst), 0.0), 1.0) for each in ratings]
+        return [max(0.0, min((each - self._worst) / (self._best - self._worst), 1.0)) for each in ratings]
 
 
 def _range(metric: str, written: str, lower_better: bool) -> tuple[float, float]:

@@ -85,17 +85,17 @@ def test_all_pictures_of_a_clip_have_one_scale_and_glare_does_not_set_it(monkeyp
     first, second, third = depth.nearness([image] * 3, [[]] * 3)
     assert first[0, 0] == 0
     assert second[-1, -1] == 1
-    assert np.allclose(first[10:-10], third[10:-10], atol=0.01) or third[50, 50] == 1
+    assert third[50, 50] == 1
+    assert np.allclose(first[:40], third[:40], atol=1e-3)
     assert second[50, 50] - first[50, 50] == pytest.approx(0.5, abs=0.05)
     assert first[40, 5] < first[60, 5] < second[20, 5] < second[80, 5]
 
 
-def test_a_flat_prediction_is_no_division_by_zero(monkeypatch):
+def test_a_flat_prediction_is_far_everywhere(monkeypatch):
     depth = role("depth", *DEPTH_ANYTHING)
     monkeypatch.setattr(depth, "_predict", Told(np.full((28, 28), 3.0, np.float32)))
     (nearness,) = depth.nearness([np.zeros((50, 40, 3), np.uint8)], [[]])
-    assert np.isfinite(nearness).all()
-    assert (nearness == nearness[0, 0]).all()
+    assert np.allclose(nearness, 0, atol=1e-3)
 
 
 def test_a_checkpoint_that_says_metres_is_refused():

@@ -35,9 +35,12 @@ def quality(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Image]:
+    """Coarse colours with fine grain."""
     rng = np.random.default_rng(0)
-    coarse = [rng.integers(20, 236, (12, 16, 3), np.uint8) for _ in range(5)]
-    return [cv2.resize(each, (320, 240), interpolation=cv2.INTER_CUBIC) for each in coarse]
+    coarse = [rng.integers(40, 216, (12, 16, 3), np.uint8) for _ in range(5)]
+    smooth = [cv2.resize(each, (320, 240), interpolation=cv2.INTER_CUBIC) for each in coarse]
+    grain = [rng.normal(0, 4 + number, (240, 320, 1)) for number in range(5)]
+    return [np.clip(one + other, 0, 255).astype(np.uint8) for one, other in zip(smooth, grain, strict=True)]
 
 
 def test_one_answer_per_picture_between_0_and_1_with_what_is_measured(quality, pictures):
