@@ -144,7 +144,7 @@ def test_anchors_are_read_at_full_size(sam2, moving):
 
 def test_forgetting_changes_nothing_and_memory_is_bounded(monkeypatch):
     """Against the library's own loop over a passage that is held whole; longer than what the tracker remembers."""
-    footage, truth = shot(TWO[:1], num_frames=70, num_anchors=5)
+    footage, truth = shot(TWO[:1], num_frames=60, num_anchors=29)
     segmenter = role("segmenter", *REAL["sam2-large"])
     held = []
 
@@ -156,9 +156,9 @@ def test_forgetting_changes_nothing_and_memory_is_bounded(monkeypatch):
 
     real_forget = segmenter._forget
     monkeypatch.setattr(segmenter, "_forget", forget)
-    (track,) = segmenter._follow(*seeded(footage, boxes(truth[2]), anchor=2))
+    (track,) = segmenter._follow(*seeded(footage, boxes(truth[14]), anchor=14))
     assert max(held) <= 2 * segmenter._reach + 2
-    expected = by_the_library(segmenter, footage, boxes(truth[2])[0], 2)
+    expected = by_the_library(segmenter, footage, boxes(truth[14])[0], 14)
     assert track.masks.keys() == expected.keys() == set(footage.anchors)
     for anchor, mask in expected.items():
         assert (track.masks[anchor] == mask).all()
