@@ -31,11 +31,12 @@ def follow(found: Foreground) -> list[Instance]:
     """The individuals that move in a passage and last, the largest first.
 
     A part goes to the individual whose mask, carried along by the flow, covers it; parts of one that a pole cuts in two
-    stay together, and a part that two share is divided between them, each pixel to the nearer one. One that is not seen
-    for a key is lost.
+    stay together, and a part that two share is divided between them, each pixel to the nearer one. Where the empty scene
+    is known, parts that leave each other are two from then on. One that is not seen for a key is lost.
     """
     individuals: list[Instance] = []
-    limit = _MAX_GAP_SHARE * found.images[0].shape[1]
+    # Before a camera that moves a mask may have patches elsewhere for a key or two.
+    limit_px = _MAX_GAP_SHARE * found.images[0].shape[1] if found.scene else float("inf")
     for number, belief in enumerate(found.belief):
         parts = sorted(_parts(found, number, belief), key=masks.area_px, reverse=True)
         expected = {
@@ -46,7 +47,7 @@ def follow(found: Foreground) -> list[Instance]:
         for part in parts:
             for order, own in _owners(part, expected):
                 before = None if order is None else individuals[order].masks.get(number)
-                if order is None or (before is not None and _gap(before, own) > limit):
+                if order is None or (before is not None and _gap(before, own) > limit_px):
                     individuals.append(Instance({number: own}))
                 else:
                     individuals[order].masks[number] = own if before is None else before | own
