@@ -31,8 +31,8 @@ def follow(found: Foreground) -> list[Instance]:
     """The individuals that move in a passage and last, the largest first.
 
     A part goes to the individual whose mask, carried along by the flow, covers it; parts of one that a pole cuts in two
-    stay together, and a part that two share is divided between them, each pixel to the nearer one. Where the empty scene
-    is known, parts that leave each other are two from then on. One that is not seen for a key is lost.
+    stay together, and a part that two share is divided between them, each pixel to the nearer one. Where the empty
+    scene is known, parts that leave each other are two from then on. One that is not seen for a key is lost.
     """
     individuals: list[Instance] = []
     # Before a camera that moves a mask may have patches elsewhere for a key or two.
