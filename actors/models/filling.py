@@ -1,6 +1,6 @@
 """Around every inpainting model: the region's crop goes in with the region hidden, and only the region comes out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +55,14 @@ def answer(request: FillRequest, working: Working, origin: str, paint: Paint) ->
         return _finished(request, origin, _painted(_with_plate(request), working, paint))
     except BadInput as bad:
         return bad
+
+
+def warm_up(fill: Callable[[Sequence[FillRequest]], object]) -> None:
+    """One small request: kernels get loaded, and a checkpoint that cannot paint fails here, not in the midst of a run."""
+    image: Image = np.full((64, 64, 3), NEUTRAL, np.uint8)
+    region: Mask = np.zeros((64, 64), np.bool_)
+    region[16:48, 16:48] = True
+    fill([FillRequest(image, region, Fill.REMOVE, "empty ground", seed=0)])
 
 
 def num_steps(request: FillRequest, first: int) -> int:

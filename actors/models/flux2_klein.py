@@ -10,8 +10,7 @@ from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
 
 from actors.models.diffusion import hole, load_pipeline, picture, pixels, seeded
 from actors.models.fill_words import instruction
-from actors.models.filling import Canvas, Working, answer, num_steps
-from actors.models.loading import dtype_of
+from actors.models.filling import Canvas, Working, answer, num_steps, warm_up
 from schemas.errors import BadInput
 from schemas.fill import Filled, FillRequest
 from schemas.video import Image
@@ -36,13 +35,15 @@ class Flux2KleinEditor:
     ) -> None:
         self._model = model
         self._inpaint = load_pipeline(Flux2KleinInpaintPipeline, model, revision, dtype)
-        # Without dtype, from_pipe casts the weights they share to float32.
-        self._draw = Flux2KleinPipeline.from_pipe(self._inpaint, dtype=dtype_of(dtype))
-        self._draw.set_progress_bar_config(disable=True)
         distilled = self._inpaint.config.is_distilled
-        self._num_steps = num_steps or (DISTILLED_STEPS if distilled else BASE_STEPS)
+        # Not from_pipe: it casts the weights that both share, to float32 unless told otherwise.
+        self._draw = Flux2KleinPipeline(**self._inpaint.components, is_distilled=distilled)
+        self._draw.set_progress_bar_config(disable=True)
         self._guidance = DISTILLED_GUIDANCE if distilled else BASE_GUIDANCE
         self._working = Working(min(working_pixels, MAX_PIXELS), TOKEN_PX, reach_px=TOKEN_PX)
+        self._num_steps = 1
+        warm_up(self.fill)
+        self._num_steps = num_steps or (DISTILLED_STEPS if distilled else BASE_STEPS)
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
         return [answer(request, self._working, self._model, self._paint) for request in requests]

@@ -9,7 +9,7 @@ from diffusers import FluxFillPipeline
 
 from actors.models.diffusion import hole, load_pipeline, picture, pixels, seeded
 from actors.models.fill_words import description
-from actors.models.filling import Canvas, Working, answer, num_steps
+from actors.models.filling import Canvas, Working, answer, num_steps, warm_up
 from schemas.errors import BadInput
 from schemas.fill import Filled, FillRequest
 from schemas.video import Image
@@ -27,10 +27,13 @@ class FluxFillEditor:
     def __init__(
         self, model: str, revision: str, dtype: str, num_steps: int = 50, working_pixels: int = 1024 * 1024
     ) -> None:
-        self._model, self._num_steps = model, num_steps
+        self._model = model
         self._pipeline = load_pipeline(FluxFillPipeline, model, revision, dtype)
         # The mask reaches the model pixel by pixel, so it needs no reach: more would hide the rim of what stays.
         self._working = Working(working_pixels)
+        self._num_steps = 1
+        warm_up(self.fill)
+        self._num_steps = num_steps
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
         return [answer(request, self._working, self._model, self._paint) for request in requests]

@@ -11,7 +11,7 @@ from diffusers import QwenImageEditInpaintPipeline
 
 from actors.models.diffusion import hole, load_pipeline, picture, pixels, seeded
 from actors.models.fill_words import instruction, negative
-from actors.models.filling import Canvas, Working, answer, num_steps
+from actors.models.filling import Canvas, Working, answer, num_steps, warm_up
 from schemas.errors import BadInput
 from schemas.fill import Filled, FillRequest
 from schemas.video import Image
@@ -30,13 +30,16 @@ class QwenImageEditor:
     """
 
     def __init__(self, model: str, revision: str, dtype: str, num_steps: int = 40) -> None:
-        self._model, self._num_steps = model, num_steps
+        self._model = model
         self._pipeline = load_pipeline(QwenImageEditInpaintPipeline, model, revision, dtype)
         template = self._pipeline.prompt_template_encode
         self._pipeline.prompt_template_encode = template.replace(PICTURE, NUMBERED_PICTURE)
-        sizes = self._pipeline.processor.image_processor.size
-        self._pipeline.processor.image_processor.size = {**sizes, "longest_edge": SEEN_PIXELS}
+        eye = self._pipeline.processor.image_processor
+        eye.size = {"shortest_edge": eye.size["shortest_edge"], "longest_edge": SEEN_PIXELS}  # areas, whatever the names
         self._working = Working(MAX_PIXELS, MULTIPLE, reach_px=TOKEN_PX, max_enlargement=float("inf"))
+        self._num_steps = 1
+        warm_up(self.fill)
+        self._num_steps = num_steps
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
         return [answer(request, self._working, self._model, self._paint) for request in requests]

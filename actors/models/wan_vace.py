@@ -49,8 +49,11 @@ class WanVaceGenerator:
         working_pixels: int = 832 * 480,
     ) -> None:
         self.max_frames = max_frames
-        self._num_steps, self._working_pixels = num_steps, working_pixels
+        self._working_pixels = working_pixels
         self._pipeline = load_pipeline(WanVACEPipeline, model, revision, dtype, full_precision=("vae",))
+        self._num_steps = 2  # one for each expert
+        self._warm_up()
+        self._num_steps = num_steps
 
     def generate(self, request: VideoFillRequest) -> list[Image]:
         """As many frames as asked, regenerated under their masks. See the protocol for what it raises."""
@@ -62,6 +65,11 @@ class WanVaceGenerator:
             np.where(mask[..., None], regions.resize(new, *mask.shape), frame)
             for frame, mask, new in zip(request.frames, request.masks, generated, strict=True)
         ]
+
+    def _warm_up(self) -> None:
+        """One small picture: kernels get loaded, and a checkpoint that cannot generate fails here."""
+        frame: Image = np.full((64, 64, 3), NEUTRAL, np.uint8)
+        self._generated(VideoFillRequest([frame], [np.ones((64, 64), np.bool_)], "nothing", seed=0))
 
     def _check(self, request: VideoFillRequest) -> None:
         count = len(request.frames)
