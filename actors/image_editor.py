@@ -44,9 +44,7 @@ class ImageEditor(Protocol):
 class ReferencePainter(Protocol):
     """Draws a picture from words and pictures of what it should show."""
 
-    def draw(
-        self, prompt: str, references: Sequence[Image], height_px: int, width_px: int, seed: int
-    ) -> Image: ...
+    def draw(self, prompt: str, references: Sequence[Image], height_px: int, width_px: int, seed: int) -> Image: ...
 
 
 def refuse_impossible(request: FillRequest) -> None:

@@ -53,7 +53,9 @@ def working_size(
     """
     scale = min(math.sqrt(max_pixels / (height_px * width_px)), max_enlargement)
     longest = max_pixels // MIN_SIDE_PX // multiple * multiple
-    sides = [min(max(round(side * scale / multiple) * multiple, MIN_SIDE_PX), longest) for side in (height_px, width_px)]
+    sides = [
+        min(max(round(side * scale / multiple) * multiple, MIN_SIDE_PX), longest) for side in (height_px, width_px)
+    ]
     long = int(sides[1] > sides[0])
     sides[long] = min(sides[long], max_pixels // sides[1 - long] // multiple * multiple)
     return sides[0], sides[1]
@@ -86,7 +88,7 @@ def cover(mask: Mask, height_px: int, width_px: int, reach_px: int = 0) -> Mask:
 
 
 def paste_back(image: Image, region: Mask, crop: Crop, painted: Image) -> Image:
-    """`image` with the pixels of `region` inside `crop` taken from `painted`, the crop at whatever size; nothing else."""
+    """`image` with the pixels of `region` inside `crop` taken from `painted`, which is the crop at whatever size."""
     x0, y0, x1, y1 = crop
     result = image.copy()
     inside = region[y0:y1, x0:x1, None]

@@ -51,7 +51,7 @@ LAST_RUNG = 2
 def description(request: FillRequest) -> str:
     """What the finished picture shows, for models trained on captions."""
     if request.fill is Fill.OUTPAINT:
-        return f"{request.prompt}. It stands alone in a deserted place: {place(request)}, every surface bare of writing."
+        return f"{request.prompt}. It is alone in a deserted place: {place(request)}, every surface bare of writing."
     if request.fill is Fill.REPLACE:
         return f"{request.prompt}: one whole {request.category}{_otherwise(request)}, all of it in view."
     return f"{request.prompt}. Empty background, nothing there, the surroundings go on without a break."
@@ -62,8 +62,8 @@ def instruction(request: FillRequest) -> str:
     if request.fill is Fill.OUTPAINT:
         return (
             f"Fill the grey area with a deserted place around the {request.category}: {place(request)}, every surface "
-            f"bare of writing. The {request.category} keeps its size, pose and outline, lit like the place, with a soft "
-            f"shadow where it touches the ground. The result is {request.prompt}."
+            f"bare of writing. The {request.category} keeps its size, pose and outline, lit like the place, with a "
+            f"soft shadow where it touches the ground. The result is {request.prompt}."
         )
     if request.fill is Fill.REPLACE:
         return (

@@ -58,7 +58,7 @@ def answer(request: FillRequest, working: Working, origin: str, paint: Paint) ->
 
 
 def warm_up(fill: Callable[[Sequence[FillRequest]], object]) -> None:
-    """One small request: kernels get loaded, and a checkpoint that cannot paint fails here, not in the midst of a run."""
+    """One small request: kernels get loaded, and a checkpoint that cannot paint fails here, not later in a run."""
     image: Image = np.full((64, 64, 3), NEUTRAL, np.uint8)
     region: Mask = np.zeros((64, 64), np.bool_)
     region[16:48, 16:48] = True

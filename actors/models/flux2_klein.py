@@ -1,7 +1,7 @@
 """FLUX.2 [klein]: inpainting, and drawing after references, from one set of weights.
 
-`black-forest-labs/FLUX.2-klein-4B` (Apache-2.0; 4 B parameters and a Qwen3-4B text encoder, 16 GB in bfloat16), distilled
-to four steps; `FLUX.2-klein-base-4B` is the undistilled one.
+`black-forest-labs/FLUX.2-klein-4B` (Apache-2.0; 4 B parameters and a Qwen3-4B text encoder, 16 GB in bfloat16) is
+distilled to four steps; `FLUX.2-klein-base-4B` is not.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ BASE_STEPS, BASE_GUIDANCE = 50, 4.0
 class Flux2KleinEditor:
     """Roles image_editor and reference painter.
 
-    num_steps: of the first rung; 0 is what the checkpoint was made for. working_pixels: area of what is painted at once.
-    Raises UserError for a model that is not there.
+    num_steps: of the first rung; 0 is what the checkpoint was made for. working_pixels: area of what is painted at
+    once. Raises UserError for a model that is not there.
     """
 
     def __init__(

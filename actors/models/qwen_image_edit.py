@@ -1,8 +1,8 @@
 """Qwen-Image-Edit: `Qwen/Qwen-Image-Edit-2509` (Apache-2.0; 20 B parameters and Qwen2.5-VL-7B, 58 GB in bfloat16).
 
-The checkpoint names QwenImageEditPlusPipeline, which redraws the whole picture and may shift it. The inpainting pipeline
-of the first Qwen-Image-Edit takes the same components and holds what stays in place; the prompt's form and the size at
-which the text encoder sees the picture are set here to what the later checkpoints were trained with.
+The checkpoint names QwenImageEditPlusPipeline, which redraws the whole picture and may shift it. The inpainting
+pipeline of the first Qwen-Image-Edit takes the same components and holds what stays in place; the prompt's form and the
+size at which the text encoder sees the picture are set here to what the later checkpoints were trained with.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ class QwenImageEditor:
         template = self._pipeline.prompt_template_encode
         self._pipeline.prompt_template_encode = template.replace(PICTURE, NUMBERED_PICTURE)
         eye = self._pipeline.processor.image_processor
-        eye.size = {"shortest_edge": eye.size["shortest_edge"], "longest_edge": SEEN_PIXELS}  # areas, whatever the names
+        smallest = eye.size["shortest_edge"]  # both "edges" are areas
+        eye.size = {"shortest_edge": smallest, "longest_edge": SEEN_PIXELS}
         self._working = Working(MAX_PIXELS, MULTIPLE, reach_px=TOKEN_PX, max_enlargement=float("inf"))
         self._num_steps = 1
         warm_up(self.fill)

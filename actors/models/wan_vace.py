@@ -1,10 +1,10 @@
 """Wan VACE: regenerates the masked part of a video, guided by words, references and controls.
 
-`Wan-AI/Wan2.1-VACE-1.3B-diffusers` and `-14B-diffusers` (Apache-2.0), and `linoyts/Wan2.2-VACE-Fun-14B-diffusers`, which
-has an expert for the noisy steps and one for the others. What must be right (VACE, arXiv 2503.07598, and its pipeline):
-exact sizes and 4n + 1 frames, since the pipeline floors and drops without an error; grey or a control under the mask,
-since what lies there is kept; the autoencoder in float32; and no FirstBlockCache or MagCache, which add VACE's hints
-twice.
+`Wan-AI/Wan2.1-VACE-1.3B-diffusers` and `-14B-diffusers` (Apache-2.0), and `linoyts/Wan2.2-VACE-Fun-14B-diffusers`,
+which has an expert for the noisy steps and one for the others. What must be right (VACE, arXiv 2503.07598, and its
+pipeline): exact sizes and 4n + 1 frames, since the pipeline floors and drops without an error; grey or a control under
+the mask, since what lies there steers what is drawn; the autoencoder in float32; and no FirstBlockCache or MagCache,
+which add VACE's hints twice.
 """
 
 from typing import TypeVar
@@ -12,10 +12,11 @@ from typing import TypeVar
 import numpy as np
 from diffusers import UniPCMultistepScheduler, WanVACEPipeline
 
+from actors.models import latent_frames
 from actors.models.diffusion import hole, load_pipeline, picture, seeded
 from schemas.fill import VideoFillRequest
 from schemas.video import Image, Mask
-from stages import latent_frames, regions
+from stages import regions
 
 T = TypeVar("T")
 
@@ -85,11 +86,13 @@ class WanVaceGenerator:
 
     def _generated(self, request: VideoFillRequest) -> list[Image]:
         """Whole frames at the working size, one per frame of the request."""
-        num_frames = latent_frames.padded_count(len(request.frames))
+        count = _num_frames(request)
         height, width = self._size(request.frames[0])
-        masks = latent_frames.latent_masks([regions.cover(mask, height, width) for mask in _padded(request.masks)])
-        frames = [regions.resize(frame, height, width) for frame in _padded(request.frames)]
-        under = [regions.resize(control, height, width) for control in _padded(request.controls or [])]
+        masks = latent_frames.latent_masks(
+            [regions.cover(mask, height, width) for mask in _padded(request.masks, count)]
+        )
+        frames = [regions.resize(frame, height, width) for frame in _padded(request.frames, count)]
+        under = [regions.resize(control, height, width) for control in _padded(request.controls or [], count)]
         shown = [_hidden(frame, masks[n], under[n] if under else None) for n, frame in enumerate(frames)]
         references = [picture(regions.on_white(reference, height, width)) for reference in request.references]
         self._schedule(height * width)
@@ -101,7 +104,7 @@ class WanVaceGenerator:
             reference_images=references or None,
             height=height,
             width=width,
-            num_frames=num_frames,
+            num_frames=count,
             num_inference_steps=self._num_steps,
             guidance_scale=GUIDANCE,
             generator=seeded(request.seed),
@@ -119,10 +122,15 @@ class WanVaceGenerator:
         )
 
 
-def _padded(frames: list[T]) -> list[T]:
-    """The last one repeated up to 4n + 1; nothing stays nothing."""
-    missing = latent_frames.padded_count(len(frames)) - len(frames)
-    return [*frames, *frames[-1:] * missing]
+def _num_frames(request: VideoFillRequest) -> int:
+    """4n + 1, and no fewer latent frames than references: with fewer the pipeline's masks come out too short."""
+    enough_for_references = latent_frames.STRIDE * (len(request.references) - 1) + 1
+    return latent_frames.padded_count(max(len(request.frames), enough_for_references))
+
+
+def _padded(frames: list[T], count: int) -> list[T]:
+    """The last one repeated up to `count`; nothing stays nothing."""
+    return [*frames, *frames[-1:] * (count - len(frames))]
 
 
 def _hidden(frame: Image, mask: Mask, under: Image | None) -> Image:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import latent_frames
+from actors.models import latent_frames
 
 
 @given(st.integers(1, 400))
