@@ -44,6 +44,9 @@ class Reason(StrEnum):
     NO_DONOR = "no_donor", "no other source can lend a background or a replacement subject"
     NO_ROOM = "no_room", "the subject fills the frame; nothing is left to synthesise"
     SUBJECT_TOO_SMALL = "subject_too_small", "the subject is too small in the reference"
+    # models
+    OUT_OF_MEMORY = "out_of_memory", "the model runs out of memory on this input alone"
+    MODEL_FAILED = "model_failed", "the model raises an error on this input, and not on others"
     # verification
     BACKGROUND_LEAK = "background_leak", "the reference shows the background of the output"
     MASK_LEAK = "mask_leak", "the subject's mask took background of the source along"

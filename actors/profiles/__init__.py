@@ -62,8 +62,8 @@ def fingerprint(role: RoleConfig) -> dict[str, Any]:
 
 
 def build_role(role_name: str, role: RoleConfig) -> Any:
-    """Imports "module:Class" below `actors` and constructs it with `options`, and with model, revision and dtype when
-    `model` is set.
+    """Imports "module:Class" below `actors` and constructs it with `options`, with model, revision and dtype when
+    `model` is set, and with batch_size when the class takes it.
 
     Raises UserError when the class does not exist, a package it needs is not installed, or it takes no such option;
     what the constructor itself raises goes through.
@@ -73,10 +73,13 @@ def build_role(role_name: str, role: RoleConfig) -> Any:
     arguments = dict(role.options)
     if role.model:
         arguments.update(model=role.model, revision=role.revision, dtype=role.dtype)
+    taken = inspect.signature(cls)
+    if "batch_size" in taken.parameters:
+        arguments["batch_size"] = role.batch_size
     try:
-        inspect.signature(cls).bind(**arguments)
+        taken.bind(**arguments)
     except TypeError as error:
-        accepted = ", ".join(inspect.signature(cls).parameters) or "none"
+        accepted = ", ".join(taken.parameters) or "none"
         raise UserError(f"{where}: {error}; it takes: {accepted}") from error
     return cls(**arguments)
 

@@ -88,6 +88,9 @@ def sample_module(tmp_path, monkeypatch):
         "class Loaded:\n"
         "    def __init__(self, model: str, revision: str = '', dtype: str = ''):\n"
         "        self.loaded = (model, revision, dtype)\n"
+        "class Batched:\n"
+        "    def __init__(self, batch_size: int):\n"
+        "        self.batch_size = batch_size\n"
     )
     (tmp_path / "needy.py").write_text("import a_package_nobody_has\n")
     monkeypatch.setattr(actors, "__path__", [*actors.__path__, str(tmp_path)])
@@ -103,6 +106,7 @@ def test_options_and_model_reach_the_constructor():
     assert build_role("vlm", RoleConfig(implementation="sampled:Plain", options={"strength": 0.5})).strength == 0.5
     role = RoleConfig(implementation="sampled:Loaded", model="hub/id", revision="abc", dtype="float16")
     assert build_role("vlm", role).loaded == ("hub/id", "abc", "float16")
+    assert build_role("vlm", RoleConfig(implementation="sampled:Batched", batch_size=7)).batch_size == 7
 
 
 @pytest.mark.usefixtures("sample_module")
