@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actors.image_editor import OLD_SUBJECT_MARGIN_PX, refuse_impossible
+from actors.models.batching import batched
 from actors.models.fill_words import rung
 from schemas.errors import BadInput
 from schemas.fill import Fill, Filled, FillRequest
@@ -42,12 +43,22 @@ Paint = Callable[[FillRequest, Canvas], Image]
 """The crop, painted; at any size."""
 
 
-def answer(request: FillRequest, working: Working, origin: str, paint: Paint) -> Filled | BadInput:
-    """The request filled by `paint`, every pixel outside its region bit-exact; or BadInput as a value.
+def fill_each(requests: Sequence[FillRequest], working: Working, origin: str, paint: Paint) -> list[Filled | BadInput]:
+    """The requests filled by `paint`, every pixel outside a region bit-exact, or BadInput as a value, also for one that
+    does not fit in memory.
 
-    Requests go one by one: crops differ in size, so they cannot share a batch, and a megapixel fills an accelerator.
-    Raises ValueError for a region of another size than the picture.
+    They go one by one: crops differ in size, so they cannot share a batch, and a megapixel fills an accelerator.
+    Raises ValueError for a region of another size than its picture.
     """
+
+    def alone(batch: list[FillRequest]) -> list[Filled | BadInput]:
+        return [answer(request, working, origin, paint) for request in batch]
+
+    return batched(alone, requests, batch_size=1)
+
+
+def answer(request: FillRequest, working: Working, origin: str, paint: Paint) -> Filled | BadInput:
+    """One request filled, or why it cannot be."""
     if request.region.shape != request.image.shape[:2]:
         raise ValueError(f"a region of {request.region.shape} for a picture of {request.image.shape[:2]}")
     try:

@@ -10,7 +10,7 @@ from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
 
 from actors.models.diffusion import hole, load_pipeline, picture, pixels, seeded
 from actors.models.fill_words import instruction
-from actors.models.filling import Canvas, Working, answer, num_steps, warm_up
+from actors.models.filling import Canvas, Working, fill_each, num_steps, warm_up
 from schemas.errors import BadInput
 from schemas.fill import Filled, FillRequest
 from schemas.video import Image
@@ -46,7 +46,7 @@ class Flux2KleinEditor:
         self._num_steps = num_steps or (DISTILLED_STEPS if distilled else BASE_STEPS)
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
-        return [answer(request, self._working, self._model, self._paint) for request in requests]
+        return fill_each(requests, self._working, self._model, self._paint)
 
     def _paint(self, request: FillRequest, canvas: Canvas) -> Image:
         height, width = canvas.mask.shape

@@ -9,7 +9,7 @@ from diffusers import FluxFillPipeline
 
 from actors.models.diffusion import hole, load_pipeline, picture, pixels, seeded
 from actors.models.fill_words import description
-from actors.models.filling import Canvas, Working, answer, num_steps, warm_up
+from actors.models.filling import Canvas, Working, fill_each, num_steps, warm_up
 from schemas.errors import BadInput
 from schemas.fill import Filled, FillRequest
 from schemas.video import Image
@@ -36,7 +36,7 @@ class FluxFillEditor:
         self._num_steps = num_steps
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
-        return [answer(request, self._working, self._model, self._paint) for request in requests]
+        return fill_each(requests, self._working, self._model, self._paint)
 
     def _paint(self, request: FillRequest, canvas: Canvas) -> Image:
         height, width = canvas.mask.shape

@@ -11,7 +11,7 @@ from diffusers import QwenImageEditInpaintPipeline
 
 from actors.models.diffusion import hole, load_pipeline, picture, pixels, seeded
 from actors.models.fill_words import instruction, negative
-from actors.models.filling import Canvas, Working, answer, num_steps, warm_up
+from actors.models.filling import Canvas, Working, fill_each, num_steps, warm_up
 from schemas.errors import BadInput
 from schemas.fill import Filled, FillRequest
 from schemas.video import Image
@@ -43,7 +43,7 @@ class QwenImageEditor:
         self._num_steps = num_steps
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
-        return [answer(request, self._working, self._model, self._paint) for request in requests]
+        return fill_each(requests, self._working, self._model, self._paint)
 
     def _paint(self, request: FillRequest, canvas: Canvas) -> Image:
         painted = self._pipeline(

@@ -87,7 +87,7 @@ class WanVaceGenerator:
     def _generated(self, request: VideoFillRequest) -> list[Image]:
         """Whole frames at the working size, one per frame of the request."""
         count = _num_frames(request)
-        height, width = self._size(request.frames[0])
+        height, width = self._size(request.frames[0].shape)
         masks = latent_frames.latent_masks(
             [regions.cover(mask, height, width) for mask in _padded(request.masks, count)]
         )
@@ -112,8 +112,8 @@ class WanVaceGenerator:
         ).frames[0]
         return [np.rint(frame * 255).astype(np.uint8) for frame in made[: len(request.frames)]]
 
-    def _size(self, frame: Image) -> tuple[int, int]:
-        return regions.working_size(*frame.shape[:2], self._working_pixels, MULTIPLE, max_enlargement=1.0)
+    def _size(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        return regions.working_size(shape[0], shape[1], self._working_pixels, MULTIPLE, max_enlargement=1.0)
 
     def _schedule(self, num_pixels: int) -> None:
         shift = LARGE_SHIFT if num_pixels > LARGE_PIXELS else SMALL_SHIFT

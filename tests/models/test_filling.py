@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,6 +123,22 @@ def test_an_outpainted_edge_is_of_subject_and_background_only(level: int) -> Non
     subject = np.full_like(request.image, 200)
     made = filled(replace(request, image=np.where(request.region[..., None], np.uint8(level), subject)))
     assert made.image[request.region].min() >= 200  # the synthesis hands in grey there: none of it is mixed in
+
+
+def test_a_request_that_does_not_fit_in_memory_falls_alone() -> None:
+    small, large = asked(Fill.REMOVE), asked(Fill.REMOVE, 300, 400)
+
+    def short_of_memory(request: FillRequest, canvas: filling.Canvas) -> Image:
+        if request.image.shape[0] == 300:
+            raise torch.OutOfMemoryError
+        return bright(request, canvas)
+
+    first, second, third = filling.fill_each([small, large, small], WORKING, "a/model", short_of_memory)
+    assert isinstance(second, BadInput)
+    assert second.reason is Reason.OUT_OF_MEMORY
+    assert isinstance(first, Filled)
+    assert isinstance(third, Filled)
+    assert np.array_equal(first.image, third.image)
 
 
 def test_higher_rungs_take_more_steps_and_ask_for_plainer_places() -> None:

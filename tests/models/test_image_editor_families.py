@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from synthetic_scene import donor, scene
 
+from actors.image_editor import GENERIC_CATEGORY
+from actors.models.filling import NEUTRAL
 from actors.models.flux2_klein import Flux2KleinEditor
 from actors.models.flux_fill import FluxFillEditor
 from actors.models.qwen_image_edit import QwenImageEditor
+from schemas.config import SynthesisConfig
 from schemas.errors import UserError
 from schemas.fill import Fill, FillRequest
 from schemas.video import Image
+from stages import masks
+from stages.generation import draft_generation
+from stages.manipulation import draft_manipulation
 from tests.models.checkpoints import flux2_klein, flux_fill, qwen_image_edit
 from tests.models.hub import UNPINNED, publish
 
@@ -95,6 +102,33 @@ def test_pipelines_get_sizes_they_do_not_floor(klein: Flux2KleinEditor) -> None:
     for call in (*calls, *others):
         assert (call["width"], call["height"]) == call["image"].size == call["mask_image"].size
         assert call["width"] % 16 == call["height"] % 16 == 0
+
+
+def test_klein_may_paint_every_token_that_shows_some_of_the_region(klein: Flux2KleinEditor) -> None:
+    with watched(klein, "_inpaint") as calls:
+        klein.fill([removal()])
+    mask, image = np.asarray(calls[0]["mask_image"]) > 0, np.asarray(calls[0]["image"])
+    tokens = mask.reshape(mask.shape[0] // 16, 16, mask.shape[1] // 16, 16)
+    hidden = (image == NEUTRAL).all(axis=2).reshape(tokens.shape)
+    touched = hidden.any(axis=(1, 3))
+    assert touched.any()
+    assert tokens.all(axis=(1, 3))[touched].all()
+
+
+def test_samples_are_drafted_with_a_model(klein: Flux2KleinEditor) -> None:
+    pair, config = scene(), SynthesisConfig()
+    for draft in (draft_generation, draft_manipulation):
+        for attempt in range(3):
+            made = draft(pair, "ab" * 16, attempt, [donor()], config, klein.fill)
+            assert made.references[0].origin == KLEIN
+    assert made.base is not None
+    assert (made.base.operation, made.base.replacement, made.base.origin) == ("replace", "person", KLEIN)
+    outside = ~masks.mask_of(made.base.box, *made.output.shape[:2])
+    assert np.array_equal(made.base.image[outside], made.output[outside])
+    pair.categories[0] = GENERIC_CATEGORY  # no other of its kind can be asked for: the box is emptied
+    made = draft_manipulation(pair, "ab" * 16, 0, [donor()], config, klein.fill)
+    assert made.base is not None
+    assert made.base.operation == "add"
 
 
 def test_qwen_works_at_a_megapixel_and_reads_a_small_picture() -> None:

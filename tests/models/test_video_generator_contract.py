@@ -182,12 +182,25 @@ def test_the_pipeline_gets_exactly_what_it_does_not_check(small: WanVaceGenerato
     assert {image.size for image in (*call["video"], *call["mask"], *call["reference_images"])} == {size}
 
 
+def test_the_pipeline_gets_unions_over_latent_frames_and_grey_under_them(small: WanVaceGenerator) -> None:
+    request = asked(10)
+    with watched(small) as calls:
+        small.generate(request)
+    (call,) = calls
+    told = [np.asarray(mask) > 0 for mask in call["mask"]]
+    wanted = latent_frames.latent_masks([*request.masks, *request.masks[-1:] * 3])
+    assert all(np.array_equal(mask, union) for mask, union in zip(told, wanted, strict=True))
+    assert all((np.asarray(frame)[mask] == 127).all() for frame, mask in zip(call["video"], told, strict=True))
+    kept = [np.asarray(frame)[~mask] for frame, mask in zip(call["video"][:10], told[:10], strict=True)]
+    assert all((new == old[~mask]).all() for new, old, mask in zip(kept, request.frames, told[:10], strict=True))
+
+
 def test_every_size_of_frame_stays_within_the_budget(small: WanVaceGenerator) -> None:
     for height, width in ((720, 1280), (1280, 720), (480, 832), (1080, 1920)):
-        tall, wide = small._size(np.zeros((height, width, 3), np.uint8))
+        tall, wide = small._size((height, width, 3))
         assert tall % 16 == wide % 16 == 0
         assert tall * wide <= 832 * 480
-    assert small._size(np.zeros((480, 832, 3), np.uint8)) == (480, 832)
+    assert small._size((480, 832, 3)) == (480, 832)
 
 
 def test_large_pictures_have_a_later_schedule(small: WanVaceGenerator) -> None:
