@@ -1,4 +1,4 @@
-"""A tiny random Qwen3.5: three layers of linear attention to one of full attention, and a template that thinks."""
+"""A tiny random Qwen3.5: linear and full attention (the real one has three layers to one), and a template that thinks."""
 
 from pathlib import Path
 
@@ -22,7 +22,8 @@ def build(folder: Path) -> None:
             **text_config(tokenizer),
             **linear,
             "linear_value_head_dim": 8,
-            "num_hidden_layers": 4,
+            "num_hidden_layers": 2,
+            "layer_types": ["linear_attention", "full_attention"],
             "head_dim": 16,
             "rope_parameters": rope(1e6, mrope_interleaved=True, partial_rotary_factor=0.5),
         },
