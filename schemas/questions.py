@@ -26,9 +26,7 @@ def _offered(longest: int, without: str = "") -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": rf"^{first}{others}{{0,{longest - 1}}}$"})
 
 
-Unit01 = Annotated[
-    float, Field(ge=0, le=1, allow_inf_nan=False), WithJsonSchema({"type": "number", "enum": _SCORES})
-]
+Unit01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), WithJsonSchema({"type": "number", "enum": _SCORES})]
 # Detectors read several nouns in one text and split it where these stand.
 Word = Annotated[str, Field(min_length=1, max_length=40, pattern=VISIBLE), _offered(40, ".,;:")]
 

@@ -21,7 +21,8 @@ def json_schema(question: Question) -> dict[str, Any]:
     schema = question.answer.model_json_schema()
     if question.answer is CategoriesAnswer:
         schema["properties"]["categories"] |= {"minItems": len(question.images), "maxItems": len(question.images)}
-    return _bare(schema)
+    bare: dict[str, Any] = _bare(schema)
+    return bare
 
 
 def max_bytes(schema: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""A question as the chat that every vision-language model is asked in: what to answer, the named pictures, the prompt."""
+"""A question as the chat in which vision-language models are asked: the form, the named pictures, the prompt."""
 
 import json
 import math
@@ -20,9 +20,7 @@ SYSTEM = (
 )
 
 
-def conversation(
-    question: Question, show: Callable[[Image], dict[str, Any]], max_pixels: int
-) -> list[dict[str, Any]]:
+def conversation(question: Question, show: Callable[[Image], dict[str, Any]], max_pixels: int) -> list[dict[str, Any]]:
     """Chat messages. show: makes the content part of a picture (RGB uint8, at most `max_pixels`).
 
     The prompt comes last, and nothing before the pictures depends on it: two questions of one shape about the same

@@ -23,7 +23,7 @@ from schemas.errors import BadInput, UserError
 from schemas.questions import Answer, CropAnswer, Question, Unusable
 from schemas.video import Image
 
-COMPACT = {"whitespace_flexible": False}
+COMPACT: Any = {"whitespace_flexible": False}
 
 
 class TransformersVlm:
@@ -78,7 +78,7 @@ class TransformersVlm:
         return self._processor(text=texts, images=pictures or None, padding=True, return_tensors="pt")
 
 
-class Constrained(LogitsProcessor):  # type: ignore[misc]
+class Constrained(LogitsProcessor):
     """Lets row i of a batch write only what fits schema i, then its end. For one call of `generate`, without beams."""
 
     def __init__(self, tokens: Any, schemas: list[dict[str, Any]]) -> None:

@@ -50,7 +50,9 @@ def one(vlm: EndpointVlm, question: Question = QUESTION):
 
 
 def test_what_is_sent(endpoint):
-    vlm = made(endpoint, key_variable="RECAST_TEST_KEY", extra_body={"chat_template_kwargs": {"enable_thinking": False}})
+    vlm = made(
+        endpoint, key_variable="RECAST_TEST_KEY", extra_body={"chat_template_kwargs": {"enable_thinking": False}}
+    )
     picture = np.zeros((40, 60, 3), np.uint8)
     picture[..., 0] = 250  # red
     question = Question(CategoriesAnswer, "Name them.", [picture, PICTURE], seed=7, names=["Image 1", "Output"])
@@ -100,7 +102,9 @@ def test_answers_come_in_order_and_no_more_in_flight_than_asked(endpoint):
 
 
 @pytest.mark.parametrize(
-    "fault", [status(429), status(500), status(503), closing, cutting, hanging(1.0)], ids=lambda fault: fault.__qualname__
+    "fault",
+    [status(429), status(500), status(503), closing, cutting, hanging(1.0)],
+    ids=lambda fault: fault.__qualname__,
 )
 def test_what_passes_is_tried_again(endpoint, fault):
     vlm = made(endpoint, timeout_seconds=0.3)
@@ -223,7 +227,17 @@ def test_a_lie_about_the_schema_is_asked_once_more_and_then_unusable(endpoint, l
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"<html>welcome</html>", b"[]", b"{}", b'{"choices":[]}', b'{"choices":[{"message":null}]}', b"\xff\xfe", b"[" * 99999]
+    "data",
+    [
+        b"",
+        b"<html>welcome</html>",
+        b"[]",
+        b"{}",
+        b'{"choices":[]}',
+        b'{"choices":[{"message":null}]}',
+        b"\xff\xfe",
+        b"[" * 99999,
+    ],
 )
 def test_a_response_that_is_no_completion_is_unusable(endpoint, data):
     vlm = made(endpoint)
@@ -240,7 +254,18 @@ def test_an_endpoint_that_cannot_answer_in_json_is_found_out_at_once(endpoint):
         EndpointVlm("m", base_url=endpoint.base_url)
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1", "http://", "http://user:pass@host", "http://host/v1?key=secret", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8000",
+        "ftp://host/v1",
+        "http://",
+        "http://user:pass@host",
+        "http://host/v1?key=secret",
+        "http://[::1",
+    ],
+)
 def test_an_address_that_is_none_is_the_users_mistake(url):
     with pytest.raises(UserError, match="plain address") as mistake:
         EndpointVlm("m", base_url=url)

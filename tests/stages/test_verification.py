@@ -269,3 +269,14 @@ def test_a_draft_without_references_is_a_bug():
     made.references, made.output_masks = [], []
     with pytest.raises(ValueError, match="references"):
         verification.verify(made, embed, None, THRESHOLDS, {"en": "x"})
+
+
+def test_a_model_is_told_which_picture_is_which():
+    generated = verification.verdict_question(draft(2, "", ("dog", "cat")), [])
+    assert generated.names == ["Image 1", "Image 2", "Output"]
+    assert "Image 1 is the reference of a dog. Image 2 is the reference of a cat." in generated.prompt
+    edited = verification.verdict_question(draft(1, "replace", ("dog",)), [])
+    assert edited.names == ["Image 1", "Image 2", "Output"]
+    assert "Image 1 is the picture to be edited. Image 2 is the reference of a dog." in edited.prompt
+    assert "is left in image 1" in edited.prompt
+    assert "is left in image 1" not in generated.prompt
