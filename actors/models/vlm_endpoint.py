@@ -135,13 +135,15 @@ class EndpointVlm:
         self, client: httpx2.AsyncClient, gate: asyncio.Semaphore, body: dict[str, Any], ends_at: float
     ) -> str:
         """The text of the answer. Raises _Failed once time, or MAX_TRIES at what the model has seen, is up."""
-        pause, num_tries = FIRST_PAUSE_SECONDS, 0
+        pause, num_tries, before = FIRST_PAUSE_SECONDS, 0, None
         while True:
             try:
                 async with gate:
                     return await self._once(client, body, ends_at)
             except _Failed as failed:
-                num_tries += not failed.is_away
+                if before is not None and time.monotonic() >= ends_at:
+                    raise before from None  # this one was cut short, and says less
+                before, num_tries = failed, num_tries + (not failed.is_away)
                 jittered = pause * random.uniform(0.75, 1.25)  # not all at once again
                 wait = max(jittered, failed.pause_seconds or 0.0)
                 if num_tries == MAX_TRIES or time.monotonic() + wait >= ends_at:

@@ -38,8 +38,10 @@ def endpoint():
         yield served
 
 
-def made(endpoint, **options) -> EndpointVlm:
-    vlm = EndpointVlm("a-model", base_url=endpoint.base_url, **{"total_seconds": 5.0, **options})
+def made(endpoint, timeout_seconds=5.0, total_seconds=10.0, **options) -> EndpointVlm:
+    """Impatient only once it is made."""
+    vlm = EndpointVlm("a-model", base_url=endpoint.base_url, **options)
+    vlm._timeout_seconds, vlm._total_seconds = timeout_seconds, total_seconds
     endpoint.requests.clear()
     return vlm
 
@@ -103,11 +105,11 @@ def test_answers_come_in_order_and_no_more_in_flight_than_asked(endpoint):
 
 @pytest.mark.parametrize(
     "fault",
-    [status(429), status(500), status(503), closing, cutting, hanging(1.0)],
+    [status(429), status(500), status(503), closing, cutting, hanging(1.5)],
     ids=lambda fault: fault.__qualname__,
 )
 def test_what_passes_is_tried_again(endpoint, fault):
-    vlm = made(endpoint, timeout_seconds=0.3)
+    vlm = made(endpoint, timeout_seconds=0.6)
     endpoint.script = [fault, fault, saying(GOOD)]
     assert one(vlm) == CropAnswer(shows=False, score=0.25)
     assert len(endpoint.requests) == 3
@@ -170,6 +172,14 @@ def test_an_endpoint_that_stays_busy_stops_the_run_within_its_time(endpoint, fau
     with pytest.raises(UserError, match="away or busy"):
         vlm.ask([QUESTION] * 4)
     assert time.monotonic() - began < 1.5
+
+
+def test_being_cut_short_after_being_sent_away_is_being_away(endpoint):
+    vlm = made(endpoint, total_seconds=0.5)
+    endpoint.script = [status(503)]
+    endpoint.otherwise = hanging(1.0)
+    with pytest.raises(UserError, match="status 503"):
+        vlm.ask([QUESTION])
 
 
 def test_one_question_that_got_through_keeps_the_run_going(endpoint):

@@ -1,4 +1,4 @@
-"""A tiny random Qwen3.5: a layer of linear and one of full attention (the real one: three to one), a template that thinks."""
+"""A tiny random Qwen3.5: one layer of linear and one of full attention, and a template that thinks."""
 
 from pathlib import Path
 
