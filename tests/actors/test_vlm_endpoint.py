@@ -168,24 +168,24 @@ def test_the_pause_that_is_asked_for_is_kept(endpoint, header, least):
 
 @pytest.mark.parametrize("fault", [status(429), status(429, Retry_After="3600"), status(503), status(502)])
 def test_an_endpoint_that_stays_busy_stops_the_run_within_its_time(endpoint, fault):
-    vlm = made(endpoint, total_seconds=0.6)
+    vlm = made(endpoint, total_seconds=2.0)
     endpoint.otherwise = fault
     began = time.monotonic()
     with pytest.raises(UserError, match="away or busy"):
         vlm.ask([QUESTION] * 4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 8
 
 
 def test_being_cut_short_after_being_sent_away_is_being_away(endpoint):
-    vlm = made(endpoint, total_seconds=0.5)
+    vlm = made(endpoint, total_seconds=2.0)
     endpoint.script = [status(503)]
-    endpoint.otherwise = hanging(1.0)
+    endpoint.otherwise = hanging(4.0)
     with pytest.raises(UserError, match="status 503"):
         vlm.ask([QUESTION])
 
 
 def test_one_question_that_got_through_keeps_the_run_going(endpoint):
-    vlm = made(endpoint, total_seconds=0.6, batch_size=1)
+    vlm = made(endpoint, total_seconds=2.0, batch_size=1)
     endpoint.script = [saying(GOOD)]
     endpoint.otherwise = status(429)
     first, second = vlm.ask([QUESTION, QUESTION])
@@ -198,7 +198,7 @@ def test_the_time_of_a_call_is_bounded_whatever_the_number_of_questions(endpoint
     endpoint.otherwise = hanging(1.0)
     began = time.monotonic()
     answers = vlm.ask([QUESTION] * 10)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert all(isinstance(answer, Unusable) for answer in answers)
 
 
