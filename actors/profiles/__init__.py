@@ -99,7 +99,7 @@ class Roles:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
 
-    def __reduce__(self) -> tuple[type["Roles"], tuple[Profile]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return Roles, (self.profile,)  # built roles hold models: each process builds its own
 
     def _build(self, role_name: str) -> Any:
