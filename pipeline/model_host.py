@@ -137,7 +137,7 @@ class ModelHost:
 
     def _load(self) -> Any:
         if (deaths := self._suspects.deaths[LOADING]) >= self._max_deaths:
-            raise UserError(f"role {self._role_name!r}: loading {self._config.model} killed its process {deaths} times")
+            raise UserError(f"role {self._role_name!r}: loading its model killed its process {deaths} times")
         with self._suspects.serving([LOADING]):
             return build_role(self._role_name, self._config)
 
@@ -221,4 +221,6 @@ def _unloadable(role_name: str, role: RoleConfig, error: Exception) -> UserError
     if os.environ.get("RECAST_LOG_WORKERS"):
         traceback.print_exception(error)
     what = " ".join(str(error).split())[:500]
-    return UserError(f"role {role_name!r} ({role.model}) cannot be loaded: {type(error).__name__}: {what}")
+    return UserError(
+        f"role {role_name!r} ({role.model or role.implementation}) cannot be loaded: {type(error).__name__}: {what}"
+    )

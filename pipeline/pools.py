@@ -1,4 +1,4 @@
-"""Named pools of model hosts: a role with a model is loaded `replicas` times in a run, not once per worker and phase.
+"""Named pools of model hosts: a model is loaded `replicas` times in a run, not once per worker and phase.
 
     step -> PooledRole (in the worker) -> ModelHost actors (pipeline/model_host.py) -> implementation (actors/)
 
@@ -13,7 +13,7 @@ import pickle
 import random
 import subprocess
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -36,8 +36,8 @@ Pause = Callable[[], AbstractContextManager[None]]
 
 
 def pooled(profile: Profile) -> dict[str, RoleConfig]:
-    """The roles that get a pool: those with a model. The others are built in each worker."""
-    return {name: role for name, role in profile.roles.items() if role.model}
+    """The roles that get a pool: those with a model, or a place on a GPU. The others are built in each worker."""
+    return {name: role for name, role in profile.roles.items() if role.model or role.gpu_memory_gb}
 
 
 class PooledRole:
@@ -79,10 +79,13 @@ class PooledRoles(Roles):
 
 
 class Pools:
-    """The hosts of a run. They load no model yet. Raises UserError when they do not fit the GPUs of the cluster."""
+    """The hosts of the roles a run needs. They load no model yet. Raises UserError when they do not fit the GPUs of the
+    cluster."""
 
-    def __init__(self, profile: Profile, run_id: str, num_callers: int, engine: EngineConfig) -> None:
-        roles = pooled(profile)
+    def __init__(
+        self, profile: Profile, needed: Collection[str], run_id: str, num_callers: int, engine: EngineConfig
+    ) -> None:
+        roles = {name: role for name, role in pooled(profile).items() if name in needed}
         parts = gpu_parts(roles, gpus_of_cluster()) if roles else {}
         self._hosts: list[Any] = []
         names: dict[str, list[str]] = {}

@@ -18,7 +18,7 @@ from cluster.local import quiet_native_code, ray_session
 from pipeline.engine import Execution, MakeStep, num_workers, root_cause
 from pipeline.host import LedgerHost, SessionLost, WriterHost
 from pipeline.pools import Pools
-from pipeline.settings import Settings
+from pipeline.settings import ROLES_OF, Settings
 from schemas.errors import RecastError, UserError
 from schemas.work import Phase
 
@@ -98,7 +98,8 @@ class Run:
     def _start(self) -> Execution:
         """Workers, and the processes of models; each model is loaded by the first call."""
         callers = num_workers(self.settings, self.num_cpus)
-        self._pools = Pools(self.settings.profile, self.run_id, callers, self.settings.config.engine)
+        needed = {role for roles in ROLES_OF.values() for role in roles}
+        self._pools = Pools(self.settings.profile, needed, self.run_id, callers, self.settings.config.engine)
         self._execution = Execution(self._make_step, self._pools.roles, self, self.settings)
         return self._execution
 

@@ -184,7 +184,7 @@ def test_a_torn_file_of_suspects_accuses_nobody(tmp_path):
 
 def test_a_model_that_kills_its_process_when_loaded_is_given_up(start, tmp_path):
     (tmp_path / "host.suspects.json").write_text(json.dumps({model_host.LOADING: 3}))
-    with pytest.raises(UserError, match="loading hub/id killed its process 3 times"):
+    with pytest.raises(UserError, match="loading its model killed its process 3 times"):
         ask(start(), ["a"])
 
 

@@ -24,9 +24,10 @@ def role(gib: float = 0.0, replicas: int = 1) -> RoleConfig:
     return RoleConfig(implementation="a:B", model="hub/id", gpu_memory_gb=gib, replicas=replicas)
 
 
-def test_only_roles_with_a_model_have_a_pool():
-    plain = RoleConfig(implementation="a:B")
-    assert set(pooled(Profile(name="x", roles={"vlm": role(), "depth": plain}))) == {"vlm"}
+def test_roles_with_a_model_or_a_place_on_a_gpu_have_a_pool():
+    plain, scorer = RoleConfig(implementation="a:B"), RoleConfig(implementation="a:B", gpu_memory_gb=2)
+    profile = Profile(name="x", roles={"vlm": role(), "depth": plain, "quality": scorer})
+    assert set(pooled(profile)) == {"vlm", "quality"}
 
 
 def test_shares_of_the_smallest_gpu_rounded_up():
@@ -75,7 +76,8 @@ def start(ray_here, tmp_path):
     def begin(name="Doubler", role_name="quality", **values):
         config = RoleConfig(implementation=f"faked:{name}", model=str(tmp_path), batch_size=8, **values)
         engine = EngineConfig(row_timeout_seconds=2)
-        made.append(Pools(Profile(name="x", roles={role_name: config}), f"run{time.monotonic_ns()}", 8, engine))
+        profile = Profile(name="x", roles={role_name: config, "video_generator": config})
+        made.append(Pools(profile, {role_name}, f"run{time.monotonic_ns()}", 8, engine))
         return getattr(made[-1].roles, role_name)
 
     yield begin
@@ -192,7 +194,7 @@ def test_what_comes_back_is_writable_and_more_than_the_store_holds_gets_through(
 @pytest.mark.ray
 def test_closing_frees_the_model_and_ends_its_process(ray_here, tmp_path):
     config = RoleConfig(implementation="faked:Doubler", model=str(tmp_path))
-    pools = Pools(Profile(name="x", roles={"quality": config}), "closing", 8, EngineConfig())
+    pools = Pools(Profile(name="x", roles={"quality": config}), {"quality"}, "closing", 8, EngineConfig())
     pools.roles.quality.score([1])
     pools.close()
     [(pid, _)] = noted(tmp_path, "closed")
