@@ -88,6 +88,10 @@ class ModelHost:
         self._thread.submit(self._serve)
         return pickle.dumps(call.answer.result(), protocol=5)
 
+    def attribute(self, name: str) -> Any:
+        """A value that the loaded role carries, such as `max_frames` of a video generator."""
+        return self._thread.submit(lambda: getattr(self._loaded(), name)).result()
+
     def close(self) -> None:
         """Free what the model holds."""
         self._suspects.forget()

@@ -49,13 +49,21 @@ class PooledRole:
         self._pause = pause
         setattr(self, METHOD_OF[role_name], self._call)
 
+    def __getattr__(self, name: str) -> Any:
+        """What else the protocol has: values that do not change."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._ask(self._hosts[0].attribute, name)
+
     def _call(self, *arguments: Any) -> Any:
-        host, call_id = self._hosts[next(self._turns) % len(self._hosts)], uuid.uuid4().hex
-        packed = pickle.dumps(arguments, protocol=5)
+        host = self._hosts[next(self._turns) % len(self._hosts)]
+        return pickle.loads(self._ask(host.call, uuid.uuid4().hex, pickle.dumps(arguments, protocol=5)))
+
+    def _ask(self, method: Any, *arguments: Any) -> Any:
         with self._pause():
             while True:
                 try:
-                    return pickle.loads(ray.get(host.call.remote(call_id, packed)))
+                    return ray.get(method.remote(*arguments))
                 except ray.exceptions.OutOfMemoryError:
                     continue  # Ray shot the host and has restarted it; the host knows what it was doing
                 except ray.exceptions.RayTaskError as failed:

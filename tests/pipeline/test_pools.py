@@ -121,6 +121,7 @@ def test_a_model_is_loaded_by_the_first_call_and_shared(start, tmp_path):
 @pytest.mark.ray
 def test_replicas_share_the_calls(start, tmp_path):
     role = start(replicas=2)
+    assert role.max_items == 7
     assert all_at_once(role.score, [[number] for number in range(100, 120)]) == [
         [2 * number] for number in range(100, 120)
     ]

@@ -32,6 +32,8 @@ class Noting:
 class Doubler(Noting):
     """Twice each number. 13 is poison, 66 fatal, "hang" never ends; a string is given back."""
 
+    max_items = 7
+
     def score(self, items: Sequence[Any]) -> list[Any]:
         self.note("called", len(items))
         time.sleep(0.02)
@@ -84,3 +86,11 @@ class Deadly(Noting):
     def __init__(self, model: str, revision: str, dtype: str) -> None:
         super().__init__(model, revision, dtype, 0)
         os._exit(1)
+
+
+class Loaded:
+    def __init__(self, model: str, revision: str, dtype: str) -> None: ...
+
+
+class Headed:
+    def __init__(self, head: str, head_revision: str, head_file: str) -> None: ...
