@@ -13,8 +13,9 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+# Tests run real model code on tiny checkpoints, so the models extra is part of it.
+$(VENV)/.dev: $(VENV)/.core constraints-models.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-models.txt -e '.[dev,models]'
 	touch $@
 
 # make demo: clips made from photographs; make demo VIDEOS=folder: your own videos.

@@ -27,6 +27,8 @@ app = typer.Typer(
     add_completion=False,
     help="Turn videos into a subject-driven image dataset.",
 )
+models = typer.Typer(no_args_is_help=True, help="The models that profiles name.")
+app.add_typer(models, name="models")
 _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
 
@@ -155,6 +157,48 @@ def compact(
     read_tables(out)
     engine = resolve(out, None, []).config.engine
     _out.print(str(run_compact(out, engine, grace_seconds=grace_hours * 3600)), highlight=False, markup=False)
+
+
+Chosen = Annotated[str, typer.Option("--profile", help="Shipped name or .toml.", show_default=False)]
+
+
+@models.command(name="list")
+def list_models(profile: ProfileName = None, as_json: AsJson = False) -> None:
+    """Ids, revisions, licences and sizes, and what is here: of a profile, or of all shipped ones."""
+    from pipeline import models as known
+
+    profiles = known.profiles_named(profile)
+    if as_json:
+        _print_json([asdict(row) for row in known.rows(profiles)])
+    else:
+        known.show(profiles, _out)
+
+
+@models.command(name="pull")
+def pull_models(profile: Chosen) -> None:
+    """Fetch what a profile loads into the hub's cache and compare it with the hub's hashes; again to go on."""
+    from actors.profiles import load_profile
+    from pipeline.models import pull_all
+
+    pull_all(load_profile(profile), lambda line: _err.print(line, highlight=False, markup=False))
+    _out.print(f"{profile}: every model is here", highlight=False, markup=False)
+
+
+@models.command(name="check")
+def check_models(profile: Chosen, as_json: AsJson = False) -> None:
+    """Whether a profile can run on this machine: packages, models, GPU memory; exit 1 if not."""
+    from actors.profiles import load_profile
+    from pipeline.models import check as run_check
+
+    problems = run_check(load_profile(profile))
+    if as_json:
+        _print_json(problems)
+    for problem in [] if as_json else problems:
+        _out.print(problem, highlight=False, markup=False)
+    if problems:
+        raise Failure(f"{profile} cannot run here: {len(problems)} problems")
+    if not as_json:
+        _out.print(f"{profile} can run here", highlight=False, markup=False)
 
 
 def _print_json(found: Any) -> None:
