@@ -46,10 +46,7 @@ class MotionDetector:
         scale = image.shape[0] / small.shape[0]
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         found = [(_torso(box, small.shape), 0.5) for box in _haar().detectMultiScale(grey, 1.1, 6, minSize=(24, 24))]
-        people = cv2.HOGDescriptor()
-        people.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
-        boxes, weights = people.detectMultiScale(small, winStride=(8, 8), scale=1.08)
-        for (x, y, width, height), weight in zip(boxes, np.ravel(weights), strict=True):
+        for (x, y, width, height), weight in _hog(small):
             box = (x + 0.1 * width, y + 0.05 * height, x + 0.9 * width, y + 0.95 * height)
             found.append((box, float(np.clip(weight / 2, 0, 0.6))))
         scaled = [Detection(_times(box, scale), phrase, score) for box, score in found if score > 0.2]
@@ -75,6 +72,16 @@ def _boxes(footage: Footage, seen: Moving, anchor: int, phrase: str) -> list[Det
         if box is not None:
             found.append(Detection(_times(box, footage.images[anchor].shape[1] / mask.shape[1]), phrase, 1.0))
     return found
+
+
+def _hog(image: Image) -> list[tuple[Sequence[float], float]]:
+    """Boxes (x, y, width, height) of people and how sure they are."""
+    people = cv2.HOGDescriptor()
+    people.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+    if image.shape[1] < people.winSize[0] or image.shape[0] < people.winSize[1]:
+        return []  # OpenCV reads past the end of a picture smaller than its window
+    boxes, weights = people.detectMultiScale(image, winStride=(8, 8), scale=1.08)
+    return list(zip(boxes, np.ravel(weights), strict=True))
 
 
 def _haar() -> cv2.CascadeClassifier:

@@ -41,6 +41,24 @@ class ImageEditor(Protocol):
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]: ...
 
 
+class ReferencePainter(Protocol):
+    """Draws a picture from words and pictures of what it should show."""
+
+    def draw(self, prompt: str, references: Sequence[Image], height_px: int, width_px: int, seed: int) -> Image: ...
+
+
+def refuse_impossible(request: FillRequest) -> None:
+    """What no editor can meet: raises BadInput NO_ROOM where nothing is to be filled, or nothing is left to fill it
+    from, and NO_DONOR for another of what has no name.
+    """
+    if not request.region.any():
+        raise BadInput(Reason.NO_ROOM, "the region to fill is empty")
+    if request.fill is not Fill.OUTPAINT and request.region.all():
+        raise BadInput(Reason.NO_ROOM, "the region is the whole picture; nothing says what place it is")
+    if request.fill is Fill.REPLACE and request.category == GENERIC_CATEGORY:
+        raise BadInput(Reason.NO_DONOR, "nobody named the subject, so there is no other of its category")
+
+
 class DonorEditor:
     """Fills with pixels of other sources, without a model: the embedded profile's editor.
 
@@ -54,6 +72,7 @@ class DonorEditor:
 
     def _answer(self, request: FillRequest) -> Filled | BadInput:
         try:
+            refuse_impossible(request)
             if request.fill is Fill.OUTPAINT:
                 return _outpaint(request)
             return _replace(request) if request.fill is Fill.REPLACE else _remove(request)
@@ -114,8 +133,7 @@ def _emptied(request: FillRequest) -> Image:
     """The picture with the region filled from what surrounds it."""
     avoid = request.avoid if request.avoid is not None else np.zeros_like(request.region)
     box = masks.box_of(request.region)
-    if box is None:
-        raise ValueError("a request without a region")
+    assert box is not None, "an empty region was refused"
     hole = masks.mask_of(box, *request.region.shape)
     image, unknown = request.image, hole
     if request.plate is not None:
@@ -130,8 +148,7 @@ def _emptied(request: FillRequest) -> Image:
 def _replace(request: FillRequest) -> Filled:
     rng = np.random.default_rng(request.seed)
     box = masks.box_of(request.region)
-    if box is None:
-        raise ValueError("a request without a region")
+    assert box is not None, "an empty region was refused"
     fitting = [donor for donor in request.donors if _can_replace(donor, request.category)]
     placed = [(donor, *_placed(donor, box, request)) for donor in fitting]
     scores = [
@@ -151,7 +168,7 @@ def _replace(request: FillRequest) -> Filled:
 def _can_replace(donor: Donor, category: str) -> bool:
     """A whole subject (not cut by its frame), large enough, of the same category. What nobody named has none: a flower
     is no other camel."""
-    if donor.mask is None or donor.category != category or category == GENERIC_CATEGORY:
+    if donor.mask is None or donor.category != category:
         return False
     box = masks.box_of(donor.mask)
     if box is None or min(box[2] - box[0], box[3] - box[1]) < MIN_DONOR_SUBJECT_PX:

@@ -12,7 +12,7 @@ from pipeline.settings import Settings
 from schemas.reasons import Reason
 from schemas.sample import Verdict
 from schemas.work import Phase
-from stages.verification import OF_THE_PAIR, judge
+from stages.verification import judge, lies_in_the_pair
 
 Row = dict[str, Any]
 UNITS_PER_COMMIT = 2000
@@ -45,8 +45,9 @@ class Judged:
     def __init__(self, attempts: list[Row], settings: Settings) -> None:
         thresholds = settings.config.verification
         verdicts = {row["attempt"]: judge(dict(row["verdict"]), thresholds) for row in attempts if row["verdict"]}
-        before = _end([(row["attempt"], row["status"] == "ok", row["reasons"]) for row in attempts])
-        after = _end([(row["attempt"], *_judged(row, verdicts.get(row["attempt"]))) for row in attempts])
+        task = attempts[0]["task"]
+        before = _end(task, [(row["attempt"], row["status"] == "ok", row["reasons"]) for row in attempts])
+        after = _end(task, [(row["attempt"], *_judged(row, verdicts.get(row["attempt"]))) for row in attempts])
         self.unit = _unit_of(attempts[0])
         self.resume = min(before[0], after[0]) if before != after else None
         self.reason = next((verdict.reasons[0] for verdict in verdicts.values() if verdict.reasons), Reason.REOPENED)
@@ -66,12 +67,12 @@ def _judged(row: Row, verdict: Verdict | None) -> tuple[bool, list[str]]:
     return verdict.passed, [str(reason) for reason in verdict.reasons]
 
 
-def _end(attempts: list[tuple[int, bool, list[str]]]) -> tuple[int, str]:
+def _end(task: str, attempts: list[tuple[int, bool, list[str]]]) -> tuple[int, str]:
     """Where the way through the attempts ends: accepted, refused for what lies in the pair, or open after the last."""
     for number, passed, reasons in attempts:
         if passed:
             return number, "accepted"
-        if any(reason in OF_THE_PAIR for reason in reasons):
+        if any(lies_in_the_pair(reason, task) for reason in reasons):
             return number, "refused"
     return attempts[-1][0], "open"
 

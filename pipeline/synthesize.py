@@ -268,7 +268,7 @@ def _failed(unit: Unit, bad: BadInput, seconds: dict[str, float]) -> Result:
 
 def _sent_back(unit: Unit, stage: str, reasons: list[Reason], message: str, attempt: dict[str, Any]) -> Result:
     """To the retry queue, or settled at once when what is wrong lies in the pair, not in the attempt."""
-    final = [reason for reason in reasons if reason in verification.OF_THE_PAIR]
+    final = [reason for reason in reasons if verification.lies_in_the_pair(reason, unit.task)]
     return Result(
         Phase.SYNTHESIZE,
         unit.key,

@@ -1,4 +1,4 @@
-"""Filling a region of a picture: what is asked of an image editor and what it gives back."""
+"""Filling a region of a picture or a video: what is asked of an editor or generator and what it gives back."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,9 +45,29 @@ class FillRequest:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The whole picture, `region` regenerated. origin: donor content hash, or the model's name."""
+    """The whole picture, `region` regenerated. origin: donor content hash, or the model's name.
+
+    replacement_mask: where what stands there now is, or can only be: its own mask where the editor knows it, else every
+    pixel the model changed.
+    """
 
     image: Image
     origin: str
     replacement: str = ""  # what stands in the region now (REPLACE)
     replacement_mask: Mask | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFillRequest:
+    """Regenerate `masks` (True) of `frames`, one mask per frame, all of one size; pixels outside come back bit-exact.
+
+    controls: pictures of the frames' size (depth, pose) that steer what is drawn under the masks; None leaves it free.
+    references: what to draw, one subject each, on white.
+    """
+
+    frames: list[Image]
+    masks: list[Mask]
+    prompt: str
+    seed: int
+    references: list[Image] = field(default_factory=list)
+    controls: list[Image] | None = None

@@ -12,22 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.video import Image
+from stages import background
+from stages.background import Background
 from stages.motion import Flow, Map, OwnMotion
 from stages.superpixels import Superpixels, Values, walk
 
 _DENSE_KEYS = 60  # a passage longer than this is segmented at every second frame
-_MOTION_WEIGHT = 1.5
 _MOTION_LOGIT = (-2.0, 3.0)  # a subject may pause: stillness says less than motion
 _COLOUR_WEIGHT = 0.6
 _COLOUR_LOGIT = 2.5
-_PRIOR_LOGIT = -0.5
 _BORDER_LOGIT = -1.0  # at the frame's border
 _BORDER_SHARE = 0.08  # of the frame's sides
-_STRENGTH = 2.5
 _ROUNDS = 2
 _MEMORY_KEYS = 8.0  # how far colours learned in one frame count in others
 _LASTING = 0.15  # of them wherever they are
 _BINS = 16  # per Lab channel
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How much evidence counts: its weight, the logit it starts from, and the strength of both against the graph."""
+
+    weight: float
+    prior_logit: float
+    strength: float
+
+
+_IN_MOTION = Trust(1.5, -0.5, 2.5)
+_IN_SCENE = Trust(2.5, 0.0, 5.0)  # where the camera stands the empty scene is known
 
 
 @dataclass(slots=True)
@@ -35,6 +47,7 @@ class Foreground:
     """Per key: its position in the passage, picture, belief in [0, 1], evidence of motion (log, 0 = undecided).
 
     forward, backward: flow from each key to the next, and from each next one back; one less than keys.
+    scene: what they move in, where the camera stands.
     """
 
     keys: list[int]
@@ -43,6 +56,7 @@ class Foreground:
     evidence: list[Map]
     forward: list[Flow]
     backward: list[Flow]
+    scene: Background | None = None
 
 
 def find(images: Sequence[Image], wanted: Collection[int]) -> Foreground:
@@ -56,25 +70,34 @@ def find(images: Sequence[Image], wanted: Collection[int]) -> Foreground:
     forward = [motion.flow(one, other) for one, other in pairwise(keys)]
     backward = [motion.flow(other, one) for one, other in pairwise(keys)]
     lag = motion.telling_lag()
-    evidence = motion.evidence(lag)
+    scene = background.of(images)
+    trust = _IN_SCENE if scene else _IN_MOTION
+    evidence = _told(motion.evidence(lag), scene, keys)
     pixels = Superpixels([images[key] for key in keys])
     links = pixels.link(forward)
     border = _BORDER_LOGIT * (1 - np.clip(np.minimum(pixels.place, 1 - pixels.place).min(axis=1) / _BORDER_SHARE, 0, 1))
-    moving = _motion_logit(pixels, evidence)
+    moving = _motion_logit(pixels, evidence, trust)
     colours = Colours(pixels)
-    belief = walk(links, _share(moving + border), _STRENGTH)
+    belief = walk(links, _share(moving + border), trust.strength)
     for turn in range(_ROUNDS):
         if turn == 1:  # the camera's motion is told better without the subject
-            evidence = motion.evidence(lag, [pixels.paint(belief, number) for number in range(len(keys))])
-            moving = _motion_logit(pixels, evidence)
+            moved = motion.evidence(lag, [pixels.paint(belief, number) for number in range(len(keys))])
+            evidence = _told(moved, scene, keys)
+            moving = _motion_logit(pixels, evidence, trust)
         looks = _COLOUR_WEIGHT * colours.ratio(belief)
-        belief = walk(links, _share(moving + border + looks + _PRIOR_LOGIT), _STRENGTH)
+        belief = walk(links, _share(moving + border + looks + trust.prior_logit), trust.strength)
     painted = [pixels.paint(belief, number) for number in range(len(keys))]
-    return Foreground(keys, [images[key] for key in keys], painted, evidence, forward, backward)
+    return Foreground(keys, [images[key] for key in keys], painted, evidence, forward, backward, scene)
 
 
-def _motion_logit(pixels: Superpixels, evidence: Sequence[Map]) -> Values:
-    return np.asarray(np.clip(_MOTION_WEIGHT * pixels.mean(evidence), *_MOTION_LOGIT), dtype=np.float64)
+def _told(moved: list[Map], scene: Background | None, keys: Sequence[int]) -> list[Map]:
+    if scene is None:
+        return moved
+    return [scene.sharpen(each, key) for each, key in zip(moved, keys, strict=True)]
+
+
+def _motion_logit(pixels: Superpixels, evidence: Sequence[Map], trust: Trust) -> Values:
+    return np.asarray(np.clip(trust.weight * pixels.mean(evidence), *_MOTION_LOGIT), dtype=np.float64)
 
 
 def _share(logit: Values) -> Values:

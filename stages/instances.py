@@ -31,12 +31,14 @@ def follow(found: Foreground) -> list[Instance]:
     """The individuals that move in a passage and last, the largest first.
 
     A part goes to the individual whose mask, carried along by the flow, covers it; parts of one that a pole cuts in two
-    stay together, and a part that two share is divided between them, each pixel to the nearer one. One that is not seen
-    for a key is lost.
+    stay together, and a part that two share is divided between them, each pixel to the nearer one. Where the empty
+    scene is known, parts that leave each other are two from then on. One that is not seen for a key is lost.
     """
     individuals: list[Instance] = []
+    # Before a camera that moves a mask may have patches elsewhere for a key or two.
+    limit_px = _MAX_GAP_SHARE * found.images[0].shape[1] if found.scene else float("inf")
     for number, belief in enumerate(found.belief):
-        parts = _parts(found, number, belief)
+        parts = sorted(_parts(found, number, belief), key=masks.area_px, reverse=True)
         expected = {
             order: np.asarray(motion.warp(each.masks[number - 1].astype(np.float32), found.backward[number - 1]) > 0.5)
             for order, each in enumerate(individuals)
@@ -44,10 +46,10 @@ def follow(found: Foreground) -> list[Instance]:
         }
         for part in parts:
             for order, own in _owners(part, expected):
-                if order is None:
+                before = None if order is None else individuals[order].masks.get(number)
+                if order is None or (before is not None and _gap(before, own) > limit_px):
                     individuals.append(Instance({number: own}))
                 else:
-                    before = individuals[order].masks.get(number)
                     individuals[order].masks[number] = own if before is None else before | own
     individuals = _rejoined(individuals, found)
     for number in range(len(found.keys)):
@@ -101,7 +103,7 @@ def _is_one(one: Instance, other: Instance, found: Foreground) -> bool:
     common = sorted((one.masks.keys() & other.masks.keys()) - {len(found.keys) - 1})
     if len(common) < _MIN_LIFE_KEYS:
         return False
-    gaps = [float(_distance(one.masks[number])[other.masks[number]].min()) for number in common]
+    gaps = [_gap(one.masks[number], other.masks[number]) for number in common]
     if np.median(gaps) > _MAX_GAP_SHARE * found.images[0].shape[1]:
         return False
     drifts, motions = [], []
@@ -112,6 +114,10 @@ def _is_one(one: Instance, other: Instance, found: Foreground) -> bool:
         drifts.append(float(np.linalg.norm(first - second)))
         motions.append(float(max(np.linalg.norm(first), np.linalg.norm(second))))
     return bool(np.median(drifts) <= _MAX_DRIFT_SHARE * np.median(motions))
+
+
+def _gap(one: Mask, other: Mask) -> float:
+    return float(_distance(one)[other].min())
 
 
 def _distance(mask: Mask) -> NDArray[np.float32]:

@@ -7,9 +7,9 @@ Bump VERSIONS by hand when a change alters what a stage gives for the same input
 
 VERSIONS: dict[str, int] = {
     "curate": 2,
-    "mine": 5,
+    "mine": 6,
     "link": 2,
-    "synthesize": 4,
+    "synthesize": 5,
     "verify": 5,
     "caption": 2,
 }
@@ -23,11 +23,13 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "link": ("media", "linking", "recurrence", "pairing", "pipeline.link"),
     "synthesize": (
         *("media", "generation", "manipulation", "compositing", "inpainting", "neighbours", "samples"),
-        *("actors.image_editor", "pipeline.synthesize"),
+        *("regions", "actors.image_editor", "actors.models.filling", "actors.models.fill_words"),
+        *("actors.models.flux2_klein", "actors.models.flux_fill", "actors.models.qwen_image_edit"),
+        "pipeline.synthesize",
     ),
     "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm"),
     "caption": ("captions", "actors.vlm", "pipeline.caption"),
 }
 """What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
-`pipeline.x`, its embedded roles and its step.
+`pipeline.x`, its roles and its step.
 """

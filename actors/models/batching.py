@@ -50,6 +50,16 @@ def batched(
     return [answers[number] for number in range(len(items))]
 
 
+def all_batched(call: Callable[[list[Item]], Sequence[Answer]], items: Sequence[Item], batch_size: int) -> list[Answer]:
+    """`batched` for items that are of use only together, such as the frames of a clip: raises the first BadInput."""
+    answers: list[Answer] = []
+    for answer in batched(call, items, batch_size):
+        if isinstance(answer, BadInput):
+            raise answer
+        answers.append(answer)
+    return answers
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether this is what torch, its libraries or numpy raise when memory cannot be had, on a GPU or a CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

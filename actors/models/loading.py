@@ -1,4 +1,4 @@
-"""How weights get into memory: pinned revisions, safetensors only, no code from the hub; a missing model is one line."""
+"""How weights get into memory: pinned revisions, safetensors only, no code of the hub; a missing model is one line."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -61,6 +61,12 @@ def test_a_box_on_a_still_subject_is_evidence_of_its_own() -> None:
     assert masks.iou(track.masks[0], mask) > 0.8
 
 
+@pytest.mark.parametrize("size", [(97, 61), (61, 97), (128, 64), (200, 33)])
+def test_people_are_looked_for_in_pictures_smaller_than_the_finders_window(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    assert MotionDetector().detect(Footage([image], [0], [0.0], [0]), ["person"]) == [[]]
+
+
 def test_of_overlapping_boxes_the_best_is_kept() -> None:
     boxes = [
         Detection((0, 0, 10, 10), "a", 0.5),

@@ -67,7 +67,7 @@ LUCK = st.lists(st.sampled_from(MISHAPS), min_size=30, max_size=60)
 
 
 @given(crashes=st.lists(CRASH, min_size=1, max_size=4), luck=LUCK, start=st.sampled_from(["mined", "empty", "earlier"]))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_any_crashes_and_mishaps_change_nothing(outputs, tmp_path_factory, crashes, luck, start):
     out = tmp_path_factory.mktemp("crashed")
     shutil.copytree(outputs / start, out, dirs_exist_ok=True)

@@ -20,7 +20,7 @@ def moved(scale: float, degrees: float, shift: tuple[float, float] = (0.0, 0.0))
     return image, cv2.warpAffine(MASK.astype(np.uint8), matrix, (WIDTH, HEIGHT)) > 0, matrix
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(st.floats(0.6, 1.4), st.floats(-14, 14), st.floats(-20, 40))
 def test_a_copy_is_recognised_at_any_scale_turn_and_place(scale, degrees, shift):
     image, mask, matrix = moved(scale, degrees, (shift, 0.0))

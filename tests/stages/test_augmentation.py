@@ -32,7 +32,7 @@ boxes = st.tuples(st.integers(5, 200), st.integers(5, 120), st.integers(80, 300)
     output=st.sampled_from([(854, 480), (480, 854), (1024, 1024), (640, 360)]),
 )
 @example(box=(179, 24, 80, 80), seed=2048, rung=0, config=STRONG, output=(854, 480))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_subject_is_whole_and_not_mirrored(box, seed, rung, config, output):
     mask = blob(360, 640, *box)
     placement = augmentation.place(mask, output, config, seed, rung)
@@ -51,7 +51,7 @@ def test_the_subject_is_whole_and_not_mirrored(box, seed, rung, config, output):
 
 
 @given(seed=st.integers(0, 2**50))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_warped_mask_covers_what_geometry_says(seed):
     mask = blob(360, 640, 200, 80, 160, 200)
     image = np.full((360, 640, 3), 90, np.uint8)

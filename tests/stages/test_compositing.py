@@ -15,7 +15,7 @@ from stages import compositing, masks
     h=st.integers(1, 150),
     aspect=st.sampled_from([0.6, 1.0, 16 / 9]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_free_window_touches_nothing_taken(x, y, w, h, aspect):
     taken = masks.mask_of((x, y, x + w, y + h), 250, 420)
     window = compositing.free_window(taken, 250, 420, aspect)

@@ -41,3 +41,29 @@ def test_what_does_not_move_with_its_surroundings_is_not_believed(
 def test_nothing_has_no_confidence(passage: tuple[foreground.Foreground, list[np.ndarray]]) -> None:
     found, truth = passage
     assert _score(found, [np.zeros_like(mask) for mask in truth]) == 0
+
+
+def _standing(shade: bool) -> tuple[foreground.Foreground, list[np.ndarray]]:
+    """A block, or only its shadow, that passes through a scene before a camera that stands."""
+    ground = frame_of(0, [])[0]
+    images, truth = [], []
+    for number in range(20):
+        mask = np.zeros(ground.shape[:2], np.bool_)
+        mask[90:150, 10 + 12 * number : 60 + 12 * number] = True
+        image = ground.copy()
+        image[mask] = ground[mask] * 0.6 if shade else (200, 40, 40)
+        images.append(image)
+        truth.append(mask)
+    return foreground.find(images, set()), truth
+
+
+def test_before_a_camera_that_stands_what_differs_from_the_scene_is_believed() -> None:
+    found, truth = _standing(shade=False)
+    assert found.scene is not None
+    assert _score(found, truth) > 0.8
+
+
+def test_a_shadow_is_no_subject() -> None:
+    found, truth = _standing(shade=True)
+    assert found.scene is not None
+    assert _score(found, truth) == 0

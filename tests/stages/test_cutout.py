@@ -26,7 +26,7 @@ def ellipse(height: int, width: int, angle: float = 0.0) -> Mask:
     erosion=st.floats(0.005, 0.2),
     seed=st.integers(0, 2**40),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_cutout_is_a_proper_part_of_the_subject(height, width, angle, erosion, seed):
     mask = ellipse(height, width, angle)
     cut = cut_out(mask, erosion, seed)

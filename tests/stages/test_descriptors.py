@@ -26,7 +26,7 @@ def test_a_descriptor_is_a_unit_vector_of_the_stated_length() -> None:
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.5, 2.0))
 def test_size_and_place_do_not_matter(seed: int, scale: float) -> None:
     image, mask = _subject(seed)
@@ -38,7 +38,7 @@ def test_size_and_place_do_not_matter(seed: int, scale: float) -> None:
     assert descriptors.describe(image, mask) @ descriptors.describe(moved, place) > 0.9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_the_background_does_not_matter(seed: int) -> None:
     image, mask = _subject(seed)

@@ -6,6 +6,7 @@ import numpy as np
 from synthetic_shot import HEIGHT_PX, WIDTH_PX
 
 from stages import instances, masks
+from stages.background import Background
 from stages.foreground import Foreground
 
 
@@ -44,6 +45,15 @@ def test_two_that_touch_for_a_while_are_divided_and_never_overlap() -> None:
     for t in range(14):
         assert not (one.masks[t] & other.masks[t]).any()
         assert min(max(masks.iou(found.masks[t], each) for each in truth[t]) for found in (one, other)) > 0.7
+
+
+def test_two_that_begin_as_one_part_and_go_apart_are_two_before_a_camera_that_stands() -> None:
+    truth = [[_disc(120 - 5 * t, 120), _disc(168 + 5 * t, 120)] for t in range(14)]
+    found = _found(truth, [(-5, 0), (5, 0)])
+    found.scene = Background(found.images)
+    one, other = instances.follow(found)
+    last = [max(masks.iou(found.masks[13], each) for each in truth[13]) for found in (one, other)]
+    assert min(last) > 0.9
 
 
 def test_parts_of_one_behind_a_pole_stay_together() -> None:

@@ -78,7 +78,7 @@ boxes_strategy = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(boxes_strategy, st.data(), st.sampled_from(LANGUAGES))
 def test_what_is_worded_selects_the_edited_box_and_no_other(corners, data, language):
     boxes = [(x, y, x + width, y + height) for x, y, width, height in corners]
@@ -94,7 +94,7 @@ def test_what_is_worded_selects_the_edited_box_and_no_other(corners, data, langu
         assert instructions.binds(text, language, facts_of(boxes, other)) == (other == edited)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 @given(boxes_strategy, st.sampled_from(LANGUAGES))
 def test_generation_names_every_image_and_its_place(corners, language):
     boxes = [(x, y, x + width, y + height) for x, y, width, height in corners[:3]]

@@ -1,7 +1,7 @@
 """Identity: appearance first, space-time second, never two in one frame."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.subject import Track
@@ -96,7 +96,6 @@ def test_who_appears_elsewhere_may_be_a_look_alike_that_stood_still() -> None:
     assert len(linking.link([_track(0, 10), _track(5, 40)], [{0: RED}, {5: RED}], 0.8, 0.03)) == 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 8), st.booleans()), max_size=12))
 def test_every_mask_lands_in_one_identity_and_none_twice_in_a_frame(seen: list[tuple[int, int, bool]]) -> None:
     tracks = [_track(position, 10 * place) for position, place, _ in seen]
