@@ -136,8 +136,9 @@ def _begin(level: _Level) -> None:
 def _patches(image: NDArray[np.int32], centres: NDArray[np.int64], radius: int) -> NDArray[np.int32]:
     """(N, 3, k, k) patches around (y, x) centres; the border is repeated outwards."""
     padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1,) * 2, axis=(0, 1))
-    return np.asarray(windows[centres[:, 0], centres[:, 1]], dtype=np.int32)
+    side = 2 * radius + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side, 3))
+    return np.asarray(windows[centres[:, 0], centres[:, 1], 0].transpose(0, 3, 1, 2), dtype=np.int32)
 
 
 def _search_everything(level: _Level) -> Offsets:
