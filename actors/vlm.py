@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from schemas.errors import BadInput
 from schemas.questions import (
     Answer,
@@ -45,6 +47,8 @@ class RulesVlm:
             return Unusable(f"nothing was measured for {missing}")
         except BadInput as bad:
             return Unusable(bad.message, bad.reason)
+        except ValidationError as error:
+            return Unusable(f"{question.answer.__name__}: {error.errors()[0]['msg']}")
 
 
 def _categories(question: Question) -> CategoriesAnswer:

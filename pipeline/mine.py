@@ -12,7 +12,7 @@ import numpy as np
 from actors.detector import Detector
 from actors.embedder import Embedder
 from actors.segmenter import Segmenter
-from actors.vlm import Vlm
+from actors.vlm import UNNAMED, Vlm
 from schemas.config import Config, MiningConfig
 from schemas.errors import BadInput
 from schemas.keys import digest, pair_key, seed_of
@@ -26,8 +26,21 @@ from stages.linking import Identity
 
 _CROP_MARGIN = 0.1
 _MAX_VIEWS = 4  # of a subject, kept to recognise it in other shots
-_CATEGORIES = "Name the salient subjects of this picture as singular nouns: people, animals, vehicles, objects."
-_CROP = "Does this crop show one whole {category}, and is it the main thing in it?"
+_CATEGORIES = """This is one frame of a video. Which kinds of subject does it show that somebody could cut out and \
+place in another picture? A subject is a person, an animal, a vehicle or an object that stands out: in focus, whole or \
+nearly whole, and more than a speck.
+Name each kind once, most prominent first: the plain English noun, in the singular and in lower case, without \
+adjectives, counts or names ("person" for any man, woman or child; "dog", not "two brown dogs" or "Rex"). Leave out \
+ground, sky, walls, furniture in the background, text, logos, shadows, and parts of a subject such as hands or wheels.
+Name only what you see and are sure of: a frame without a subject has an empty list.{said}"""
+_SAID = """
+The owner of the video says that its subject is: {category}. Use that name for what it fits, only where you see it."""
+_CROP = """This is a part of a video frame, cut out around one thing that a detector took for {category}; a little of \
+what is around it shows too. Look at the thing that fills most of the picture.
+shows: true when that is {category}, exactly one, all or nearly all of it inside the picture and little of it hidden; \
+false when it is something else, only a part such as a head or a wheel, several that overlap, only background, or too \
+dark or blurred to tell.
+score: how sure you are that shows should be true, from 0 (surely not) over 0.5 (cannot tell) to 1 (surely)."""
 
 
 class Roles(Protocol):
@@ -103,8 +116,9 @@ class MineClip:
     def _categories(self, unit: Unit, footage: Footage) -> list[str]:
         """What is in at least `min_anchor_share` of the anchors."""
         facts = {"category": unit.payload["category"] or self._config.category}
+        prompt = _CATEGORIES.format(said=_SAID.format(**facts) if facts["category"] else "")
         questions = [
-            Question(CategoriesAnswer, _CATEGORIES, [footage.images[anchor]], facts, seed_of(unit.key, anchor, "name"))
+            Question(CategoriesAnswer, prompt, [footage.images[anchor]], facts, seed_of(unit.key, anchor, "name"))
             for anchor in footage.anchors
         ]
         answers = self._roles.vlm.ask(questions)
@@ -140,7 +154,8 @@ class MineClip:
             "border_share": masks.border_share(mask),
         }
         seed = seed_of(unit.key, footage.indices[position], "crop")
-        return Question(CropAnswer, _CROP.format(category=track.category), [_crop(image, mask)], facts, seed)
+        thing = f'"{track.category}"' if track.category != UNNAMED else "a person, an animal, a vehicle or an object"
+        return Question(CropAnswer, _CROP.format(category=thing), [_crop(image, mask)], facts, seed)
 
     def _embed(self, footage: Footage, tracks: list[Track]) -> list[dict[int, Embedding]]:
         where = [(number, position) for number, track in enumerate(tracks) for position in sorted(track.masks)]

@@ -6,19 +6,33 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.config import CaptionConfig
+from schemas.errors import BadInput
 from schemas.keys import digest, seed_of
 from schemas.questions import Answer, CaptionAnswer, Question, Unusable
 from schemas.sample import Captions
 from schemas.video import Image
 from stages import instructions, words
 
-PROMPT = """The last image is a picture; the {num_inputs} images before it are the inputs it is made from, numbered \
-from 1.{base} Write in {language}, style: {style}.
-short: one sentence about the last image, at most 160 characters.
-long: at most 800 characters about the last image: subjects, where they are, what they do, the surroundings.
-instruction: one sentence, at most 400 characters, that asks for the last image, names every input by its number \
-("the dog of image 2") and says where {target} (left, right, centre, top, bottom).
-Measured: {facts}"""
+PROMPT = """{inputs} the inputs that Output is made from.{base} Write the following, all three in {language}, style: \
+{style}. Say only what the pictures show: no names of people, no brands, no guesses at feelings, places or what came \
+before, and nothing about how a picture was made.
+short: one sentence about Output on its own, at most 160 characters: each subject and where it is.
+long: two to five sentences about Output on its own, at most 800 characters: what each subject is, looks like and \
+does, where it is and how large, then the surroundings and the light. Neither short nor long speaks of inputs or of \
+numbered images.
+instruction: one sentence, at most 400 characters, that asks for Output, given the inputs. It {asks}. It names every \
+input by its number, as {mention}, with the noun for what that input shows, names no other number and does not \
+describe Output further. Say in it where {target}: left, right, centre, top or bottom, as seen in the picture.{example}
+Measured, and more exact than your eye for places, sizes, colours and motion; boxes are [left, top, right, bottom] in \
+pixels of Output, image 0 means that no input shows it, and "subject" stands for a noun that you should see: {facts}"""
+_ASKS = {
+    "": "asks for a new picture with each input's subject in it",
+    "replace": "asks to replace the old thing in image 1 with the new one, and says what the old thing is",
+    "add": "asks to add the new thing to image 1",
+}
+_MENTION = {"en": '"image 2"', "zh": '"图2"'}
+_EXAMPLE = """
+An instruction that is understood (keep its numbers and places, find better words): {text}"""
 LANGUAGES = {"en": "English", "zh": "Chinese (简体中文)"}
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -26,6 +40,7 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 def caption_questions(draft_facts: dict[str, Any], config: CaptionConfig, images: list[Image]) -> list[Question]:
     """One question per language. images: the inputs in order, then the output. Needs the stored facts, no masks."""
     edit = draft_facts["edit"]
+    names = [f"Image {number}" for number in range(1, len(draft_facts["references"]) + (2 if edit else 1))]
     shown = {
         name: draft_facts[name] for name in ("references", "subjects", "background", "edit", "operation", "replacement")
     }
@@ -34,19 +49,35 @@ def caption_questions(draft_facts: dict[str, Any], config: CaptionConfig, images
         Question(
             CaptionAnswer,
             PROMPT.format(
-                num_inputs=len(draft_facts["references"]) + (1 if edit else 0),
+                inputs=_inputs(names),
                 base=f" Image 1 is to be edited: {draft_facts['operation']}." if edit else "",
                 language=LANGUAGES[language],
                 style=config.style,
-                target="in image 1 the edit is" if edit else "each subject is in the last image",
+                asks=_ASKS[draft_facts["operation"]],
+                mention=_MENTION[language],
+                target="in image 1 the edit is" if edit else "each subject is to be",
+                example=_example(draft_facts, language),
                 facts=json.dumps(shown, sort_keys=True, ensure_ascii=False),
             ),
             images,
             {**draft_facts, "language": language},
             seed,
+            [*names, "Output"] if images else [],
         )
         for language in config.languages
     ]
+
+
+def _inputs(names: list[str]) -> str:
+    return f"{names[0]} is" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} are"
+
+
+def _example(draft_facts: dict[str, Any], language: str) -> str:
+    """What the rules would say; "" when they find no words that single the place out."""
+    try:
+        return _EXAMPLE.format(text=instructions.word_instruction(draft_facts, language))
+    except BadInput:
+        return ""
 
 
 def captions_from(answers: Sequence[Answer | Unusable], config: CaptionConfig) -> Captions | Unusable:

@@ -12,12 +12,20 @@ from stages import base_traps, facts, instructions, leaks, masks, traps
 from stages.traps import Embed
 
 VLM_SCORE = "vlm_score"
-VERDICT_PROMPT = """You judge a training sample for subject-driven image generation. The last image is the output; \
-the images before it are the inputs, numbered from 1. Score from 0 to 1:
-identity: is the subject of each reference the same individual as in the output?
-quality: are the references and the output free of artefacts, duplicates, cut-offs and blur?
-consistency: can the output be made from the inputs alone, and does nothing of a reference's background reappear in it?
-Measured scores: {scores}."""
+VERDICT_PROMPT = """You judge a training sample for subject-driven image generation: a model will learn to make Output \
+from the inputs. {inputs} Judge by what you see, and look for faults in every picture before you score. Each score is \
+between 0 and 1: 1 is free of faults, 0.7 has a fault that is hard to see, 0.4 one that is easy to see, 0 is useless. \
+The worst picture decides.
+identity: is the subject of each reference the same individual in Output, by face or markings, shape, colours and \
+clothes? Another pose, size, angle or light is welcome; another individual of the kind is 0.
+quality: is every picture free of artefacts (smears, seams, halos around a subject, ghosts, doubled or missing limbs, \
+a subject cut off, heavy blur or blocks)? Is each subject whole and recognisable?
+consistency: can Output be made from the inputs alone? Each reference shows one subject, in surroundings that are not \
+those of Output.{base}
+why: one sentence of at most 200 characters that names the worst fault and the picture it is in, or "no fault".
+What was measured, all of it within its limits: {scores}."""
+_EDITED = """ Image 1 and Output differ in one place only, and nothing of the subject that Output has there (outline, \
+limb, shadow, reflection) is left in image 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +206,19 @@ def verdict_question(draft: Draft, checks: Sequence[Check]) -> Question:
             for check in checks
         ]
     }
-    prompt = VERDICT_PROMPT.format(scores=scores)
-    return Question(VerdictAnswer, prompt, [*draft.inputs, draft.output], measured, draft.seed)
+    prompt = VERDICT_PROMPT.format(inputs=_inputs(draft), base=_EDITED if draft.base else "", scores=scores)
+    names = [f"Image {number}" for number in range(1, len(draft.inputs) + 1)]
+    return Question(
+        VerdictAnswer, prompt, [*draft.inputs, draft.output], measured, draft.seed, names=[*names, "Output"]
+    )
+
+
+def _inputs(draft: Draft) -> str:
+    """What each numbered input is."""
+    said = ["Image 1 is the picture to be edited."] if draft.base else []
+    for number, reference in enumerate(draft.references, len(said) + 1):
+        said.append(f"Image {number} is the reference of a {reference.category or 'subject'}.")
+    return " ".join(said)
 
 
 def vlm_check(answer: Answer | Unusable, thresholds: VerificationThresholds) -> Check:

@@ -59,6 +59,11 @@ def test_a_question_without_a_rule_is_unusable():
     assert isinstance(ask(Other, {}), Unusable)
 
 
+@pytest.mark.parametrize("word", ["x" * 41, "a\x00b", "two\nlines"])
+def test_what_does_not_fit_an_answer_is_unusable_not_a_crash(word):
+    assert isinstance(ask(CategoriesAnswer, {"category": word}, [PICTURE]), Unusable)
+
+
 def test_answers_keep_the_order_of_questions():
     questions = [Question(CropAnswer, "?", facts={"score": score}) for score in (0.1, 0.8, 0.3)]
     assert [answer.score for answer in RulesVlm().ask(questions)] == [0.1, 0.8, 0.3]

@@ -156,10 +156,21 @@ def _frames(subject: dict[str, Any]) -> tuple[str, list[int]]:
 def test_the_vlm_is_shown_every_anchor_and_every_crop() -> None:
     vlm = RuledVlm()
     _step(vlm)(_unit())
-    assert sum(question.answer is CategoriesAnswer for question in vlm.asked) == 4
+    named = [question for question in vlm.asked if question.answer is CategoriesAnswer]
+    assert len(named) == 4
+    assert not any("owner" in question.prompt for question in named)
     crops = [question for question in vlm.asked if question.answer is CropAnswer]
     assert len(crops) >= 8
     assert all(0 <= question.facts["score"] <= 1 and question.images[0].size for question in crops)
+    assert all("took for a person, an animal, a vehicle or an object;" in question.prompt for question in crops)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_the_vlm_is_told_what_the_owner_calls_the_subject() -> None:
+    told = RuledVlm()
+    _step(told)(_unit(category="toy {0}"))
+    assert "its subject is: toy {0}. Use that name for what it fits" in told.asked[0].prompt
+    assert any('took for "toy {0}";' in question.prompt for question in told.asked)
 
 
 @pytest.mark.usefixtures("made_up")

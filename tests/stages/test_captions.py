@@ -90,3 +90,23 @@ def test_unusable_answers(answer):
 def test_an_answer_in_english_is_no_chinese_caption():
     english = CaptionAnswer(short="a dog", long="a dog", instruction="the dog of image 1")
     assert isinstance(captions.captions_from([english, english], CONFIG), Unusable)
+
+
+@pytest.mark.parametrize(("num_subjects", "base"), [(2, ""), (1, "replace"), (2, "replace"), (1, "add")])
+def test_a_model_is_told_what_each_picture_is_and_shown_an_instruction_that_binds(num_subjects, base):
+    made = draft(num_subjects, base)
+    found = facts.measure_facts(made)
+    for language, question in zip(
+        CONFIG.languages, captions.caption_questions(found, CONFIG, [*made.inputs, made.output]), strict=True
+    ):
+        assert len(question.names) == len(question.images)
+        assert question.names[-1] == "Output"
+        assert all(name in question.prompt for name in question.names)
+        (example,) = [line for line in question.prompt.splitlines() if line.startswith("An instruction")]
+        assert instructions.binds(example.partition(": ")[2], language, found)
+
+
+def test_without_words_that_bind_there_is_no_example():
+    found = measured(1, "add")
+    found["edit"]["box"], found["edit"]["position"] = [0.0, 0.0, 1.0, 1.0], ["right", "bottom"]
+    assert "An instruction" not in captions.caption_questions(found, CONFIG, [])[0].prompt

@@ -271,8 +271,12 @@ def test_a_draft_without_references_is_a_bug():
         verification.verify(made, embed, None, THRESHOLDS, {"en": "x"})
 
 
-def test_another_attempt_cannot_mend_a_pair_but_may_take_another_of_several_subjects() -> None:
-    assert verification.lies_in_the_pair("copy_paste", Task.SINGLE_MANIPULATION)
-    assert verification.lies_in_the_pair(Reason.MASK_LEAK, "multi_generation")
-    assert not verification.lies_in_the_pair("copy_paste", Task.MULTI_MANIPULATION)
-    assert not verification.lies_in_the_pair(Reason.SUBJECT_IN_BASE, "single_manipulation")
+def test_a_model_is_told_which_picture_is_which():
+    generated = verification.verdict_question(draft(2, "", ("dog", "cat")), [])
+    assert generated.names == ["Image 1", "Image 2", "Output"]
+    assert "Image 1 is the reference of a dog. Image 2 is the reference of a cat." in generated.prompt
+    edited = verification.verdict_question(draft(1, "replace", ("dog",)), [])
+    assert edited.names == ["Image 1", "Image 2", "Output"]
+    assert "Image 1 is the picture to be edited. Image 2 is the reference of a dog." in edited.prompt
+    assert "is left in image 1" in edited.prompt
+    assert "is left in image 1" not in generated.prompt
