@@ -48,9 +48,8 @@ STEPS: dict[Phase, type[Step]] = {
 }
 
 
-def _make(settings: Settings, phase: Phase) -> Step:
-    """In the worker: only there are models loaded."""
-    return STEPS[phase](Roles(settings.profile), settings.config)
+def _make(settings: Settings, phase: Phase, roles: Roles) -> Step:
+    return STEPS[phase](roles, settings.config)
 
 
 Show = Callable[[Phase, dict[str, Any]], None]

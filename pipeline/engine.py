@@ -24,7 +24,9 @@ from ray.data.datasource import Datasource, ReadTask
 from actors.profiles import Roles
 from cluster.local import die_with_parent
 from pipeline import failpoints
+from pipeline.pools import PooledRoles, pooled
 from pipeline.settings import Settings
+from pipeline.watchdog import Watchdog
 from schemas.config import Config
 from schemas.errors import BadInput, RecastError, UserError
 from schemas.reasons import Reason
@@ -38,6 +40,9 @@ WORKER_CPUS = 0.9  # what is left over keeps the source schedulable
 OUT_OF_REACH = frozenset({Reason.MISSING, Reason.UNREADABLE})
 """What a step may find of a source that was curated before: a mount that is gone must not empty a dataset."""
 
+OUTCOMES = {reason: Outcome.UNAVAILABLE for reason in OUT_OF_REACH} | {Reason.POISON: Outcome.POISON}
+"""How a unit ends for which a step raises BadInput with this reason; with another it is rejected."""
+
 
 class Step(Protocol):
     """Works on one unit. Knows neither Ray nor the ledger; raises BadInput for bad data."""
@@ -45,6 +50,9 @@ class Step(Protocol):
     def __init__(self, roles: Roles, config: Config) -> None: ...
 
     def __call__(self, unit: Unit) -> Result: ...
+
+
+MakeStep = Callable[[Phase, Roles], Step]
 
 
 class LeaseSource(Datasource):
@@ -76,15 +84,16 @@ class Worker:
     micro-batch, so a replay cannot shift rows."""
 
     def __init__(
-        self, make_step: Callable[[Phase], Step], ledger: Any, writers: list[Any], row_timeout_seconds: float
+        self, make_step: MakeStep, roles: PooledRoles, ledger: Any, writers: list[Any], row_timeout_seconds: float
     ) -> None:
         import cv2
 
         cv2.setNumThreads(1)  # parallelism is the number of workers
         die_with_parent()
-        self._make_step, self._ledger, self._writers = make_step, ledger, writers
+        self._make_step, self._roles, self._ledger, self._writers = make_step, roles, ledger, writers
         self._steps: dict[Phase, Step] = {}
         self._watchdog = Watchdog(row_timeout_seconds)
+        roles.pause = self._watchdog.paused  # a host has a watchdog of its own
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         units = [Unit.from_json(text) for text in batch["units"][0].as_py()]  # of one phase: they are one lease
@@ -112,7 +121,7 @@ class Worker:
 
     def _work(self, unit: Unit) -> Result:
         if unit.phase not in self._steps:
-            self._steps[unit.phase] = self._make_step(unit.phase)
+            self._steps[unit.phase] = self._make_step(unit.phase, self._roles)
         began = time.perf_counter()
         with self._watchdog.watching(f"{unit.phase} of {unit.key}"):
             failpoints.misbehave(str(unit.payload.get("path")))
@@ -133,10 +142,10 @@ def attempt(step: Step, unit: Unit) -> Result:
     try:
         return step(unit)
     except BadInput as bad:
-        outcome = Outcome.UNAVAILABLE if bad.reason in OUT_OF_REACH else Outcome.REJECTED
+        outcome = OUTCOMES.get(bad.reason, Outcome.REJECTED)
         stage = str(unit.phase)
         return Result(unit.phase, unit.key, unit.task, unit.attempt, outcome, bad.reason, bad.message, stage)
-    except RecastError:
+    except (RecastError, ray.exceptions.RayError):
         raise
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -155,41 +164,15 @@ def attempt(step: Step, unit: Unit) -> Result:
         )
 
 
-class Watchdog:
-    """Shoots its own process when a row takes too long: nothing else ends a hung decoder. The ledger counts the death
-    as a delivery, as it does any other."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._deadline: float | None = None
-        self._what = ""
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    @contextlib.contextmanager
-    def watching(self, what: str) -> Iterator[None]:
-        self._what, self._deadline = what, time.monotonic() + self._seconds
-        try:
-            yield
-        finally:
-            self._deadline = None
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(min(1.0, self._seconds / 4))
-            deadline = self._deadline
-            if deadline is not None and time.monotonic() > deadline:
-                print(f"recast: {self._what} took more than {self._seconds:.0f} s; ending its process", flush=True)
-                os._exit(1)
-
-
 def num_workers(settings: Settings, num_cpus: int) -> int:
-    return settings.config.engine.num_workers or max(1, num_cpus)
+    """One per CPU, and as many again where models have pools: some wait for answers while the others compute."""
+    return settings.config.engine.num_workers or max(1, num_cpus) * (2 if pooled(settings.profile) else 1)
 
 
 class Execution:
     """The Ray Data execution of a run, drained in a thread so that the caller can watch over it."""
 
-    def __init__(self, make_step: Callable[[Phase], Step], run: Any, settings: Settings) -> None:
+    def __init__(self, make_step: MakeStep, roles: PooledRoles, run: Any, settings: Settings) -> None:
         self.error: BaseException | None = None
         engine = settings.config.engine
         workers = num_workers(settings, run.num_cpus)
@@ -199,7 +182,7 @@ class Execution:
         # Ray Data restarts actors and replays their tasks without end (its defaults): `Ledger.start` breaks the loop.
         self._dataset = source.map_batches(
             Worker,
-            fn_constructor_args=(make_step, run.ledger, run.writers, engine.row_timeout_seconds),
+            fn_constructor_args=(make_step, roles, run.ledger, run.writers, engine.row_timeout_seconds),
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),

@@ -15,9 +15,10 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.local import quiet_native_code, ray_session
-from pipeline.engine import Execution, Step, num_workers, root_cause
+from pipeline.engine import Execution, MakeStep, num_workers, root_cause
 from pipeline.host import LedgerHost, SessionLost, WriterHost
-from pipeline.settings import Settings
+from pipeline.pools import Pools
+from pipeline.settings import ROLES_OF, Settings
 from schemas.errors import RecastError, UserError
 from schemas.work import Phase
 
@@ -42,7 +43,7 @@ class Run:
         out: Path,
         settings: Settings,
         listing: Path,
-        make_step: Callable[[Phase], Step],
+        make_step: MakeStep,
         num_cpus: int,
         deadline: float | None,
     ) -> None:
@@ -67,6 +68,7 @@ class Run:
         self.writers = [writer.remote(str(out), each, settings.config.engine, epoch, name) for each in writers]
         self.progress: dict[str, Any] = {}
         self._execution: Execution | None = None
+        self._pools: Pools | None = None
 
     def phase(self, phase: Phase, show: Callable[[dict[str, Any]], None]) -> None:
         """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong.
@@ -77,22 +79,33 @@ class Run:
         self.check_stop()
         if self.progress["over"]:
             return
-        if self._execution is None:
-            self._execution = Execution(self._make_step, self, self.settings)
+        execution = self._execution or self._start()
         moved = time.monotonic()
         stall = max(self.settings.config.engine.stall_seconds, 2 * self.settings.config.engine.row_timeout_seconds)
         while not self.progress["over"]:
-            ended = self._execution.wait(PULSE_SECONDS)
+            ended = execution.wait(PULSE_SECONDS)
             before = self.progress
             self._pulse(phase)  # raises an error of ours, which says more than what it did to the execution
             show(self.progress)
             if ended:
-                raise root_cause(self._execution.error or RuntimeError("the execution ended before its work"))
+                raise root_cause(execution.error or RuntimeError("the execution ended before its work"))
             if before != self.progress:
                 moved = time.monotonic()
             elif time.monotonic() - moved > stall:
                 raise RuntimeError(f"phase {phase} settled nothing for {stall:.0f} s; see engine.stall_seconds")
             self.check_stop()
+
+    def _start(self) -> Execution:
+        """Workers, and the processes of models; each model is loaded by the first call."""
+        callers = num_workers(self.settings, self.num_cpus)
+        needed = {role for roles in ROLES_OF.values() for role in roles}
+        self._pools = Pools(self.settings.profile, needed, self.run_id, callers, self.settings.config.engine)
+        self._execution = Execution(self._make_step, self._pools.roles, self, self.settings)
+        return self._execution
+
+    def end_models(self) -> None:
+        if self._pools is not None:
+            self._pools.close()
 
     def outcomes(self, phase: Phase) -> dict[str, int]:
         """How the units of the phase ended since it was last opened, with those sent back as "retry"."""
@@ -149,9 +162,7 @@ def ask(reference: Any) -> Any:
 
 
 @contextmanager
-def started(
-    out: Path, settings: Settings, listing: Path, make_step: Callable[[Phase], Step], deadline: float | None
-) -> Iterator[Run]:
+def started(out: Path, settings: Settings, listing: Path, make_step: MakeStep, deadline: float | None) -> Iterator[Run]:
     """A run with its Ray session; signals end it gracefully while it lasts."""
     engine = settings.config.engine
     os.environ["RECAST_DRIVER_PID"] = str(os.getpid())  # inherited by every process of the session
@@ -165,6 +176,7 @@ def started(
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
+            run.end_models()
 
 
 @contextmanager

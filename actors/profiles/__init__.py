@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # the driver and the ledger read profiles and need no numpy, 
     from actors.video_generator import VideoGenerator
     from actors.vlm import Vlm
 
+_EXTRA_OF = {name: "models" for name in ("torch", "torchvision", "transformers", "diffusers", "llguidance")}
+_EXTRA_OF |= {"vllm": "vllm", "pyiqa": "iqa"}
 ROLE_NAMES = ("quality", "vlm", "detector", "segmenter", "depth", "embedder", "image_editor", "video_generator")
 
 
@@ -63,31 +65,39 @@ def fingerprint(role: RoleConfig) -> dict[str, Any]:
 
 def build_role(role_name: str, role: RoleConfig) -> Any:
     """Imports "module:Class" below `actors` and constructs it with `options`, with model, revision and dtype when
-    `model` is set, and with batch_size when the class takes it.
+    `model` is set, and with batch_size and gpu_memory_gb when the class takes them.
 
     Raises UserError when the class does not exist, a package it needs is not installed, or it takes no such option;
     what the constructor itself raises goes through.
     """
+    cls, arguments = _bound(role_name, role)
+    return cls(**arguments)
+
+
+def check_implementations(profile: Profile) -> None:
+    """Imports, but does not construct, the class of every role, and holds its options against what it takes. Raises
+    UserError for the first that is not there."""
+    for role_name, role in profile.roles.items():
+        _bound(role_name, role)
+
+
+def _bound(role_name: str, role: RoleConfig) -> tuple[Any, dict[str, Any]]:
+    """A role's class and the arguments it is constructed with."""
     where = f"role {role_name!r}, implementation {role.implementation!r}"
     cls = _implementation(role.implementation, where)
     arguments = dict(role.options)
     if role.model:
         arguments.update(model=role.model, revision=role.revision, dtype=role.dtype)
     taken = inspect.signature(cls)
-    if "batch_size" in taken.parameters:
-        arguments["batch_size"] = role.batch_size
+    for name in ("batch_size", "gpu_memory_gb"):
+        if name in taken.parameters:
+            arguments[name] = getattr(role, name)
     try:
         taken.bind(**arguments)
     except TypeError as error:
         accepted = ", ".join(taken.parameters) or "none"
         raise UserError(f"{where}: {error}; it takes: {accepted}") from error
-    return cls(**arguments)
-
-
-def check_implementations(profile: Profile) -> None:
-    """Imports, but does not construct, the class of every role. Raises UserError for the first that is not there."""
-    for role_name, role in profile.roles.items():
-        _implementation(role.implementation, f"role {role_name!r}, implementation {role.implementation!r}")
+    return cls, arguments
 
 
 class Roles:
@@ -99,7 +109,7 @@ class Roles:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
 
-    def __reduce__(self) -> tuple[type["Roles"], tuple[Profile]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return Roles, (self.profile,)  # built roles hold models: each process builds its own
 
     def _build(self, role_name: str) -> Any:
@@ -168,7 +178,8 @@ def _implementation(name: str, where: str) -> Any:
         missing = error.name or ""
         if f"actors.{module_name}.".startswith(f"{missing}."):
             raise UserError(f"{where}: there is no module actors.{module_name}") from error
-        hint = "pip install 'recast[models]'" if missing in ("torch", "transformers", "diffusers") else "install it"
+        extra = _EXTRA_OF.get(missing)
+        hint = f"pip install 'recast[{extra}]'" if extra else "install it"
         raise UserError(f"{where} needs the package {missing!r}: {hint}") from error
     cls = getattr(module, class_name, None)
     if not inspect.isclass(cls):

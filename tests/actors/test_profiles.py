@@ -1,16 +1,29 @@
 """Profiles: loading, what a row depends on, and roles that load only when touched."""
 
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from actors.profiles import ROLE_NAMES, Roles, build_role, fingerprint, load_profile, shipped_profiles
+from actors.profiles import (
+    ROLE_NAMES,
+    Roles,
+    build_role,
+    check_implementations,
+    fingerprint,
+    load_profile,
+    shipped_profiles,
+)
+from pipeline.pools import gpu_parts, pooled
+from pipeline.settings import ROLES_OF
 from schemas.config import Profile, RoleConfig
 from schemas.errors import UserError
 from schemas.keys import digest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def write_profile(folder: Path, text: str) -> Path:
@@ -24,6 +37,47 @@ def test_shipped_profile_loads_and_carries_its_file_name(name):
     profile = load_profile(name)
     assert profile.name == name
     assert set(profile.roles) <= set(ROLE_NAMES)
+
+
+SHIPPED_ROLES = [(name, role_name) for name in shipped_profiles() for role_name in load_profile(name).roles]
+
+
+@pytest.mark.parametrize(("name", "role_name"), SHIPPED_ROLES)
+def test_the_class_of_every_shipped_role_takes_its_options(name, role_name):
+    profile = load_profile(name)
+    role = profile.roles[role_name]
+    module = role.implementation.partition(":")[0]
+    if not (REPOSITORY / "actors" / f"{module.replace('.', '/')}.py").exists():
+        pytest.skip(f"actors.{module} is not there yet")
+    try:
+        check_implementations(Profile(name=name, roles={role_name: role}))
+    except UserError as mistake:
+        if "needs the package" not in str(mistake):
+            raise
+        pytest.skip(str(mistake))
+
+
+@pytest.mark.parametrize(("name", "role_name"), SHIPPED_ROLES)
+def test_every_shipped_model_is_pinned_and_says_what_it_is(name, role_name):
+    role = load_profile(name).roles[role_name]
+    revisions = [role.revision] if role.model else []
+    revisions += [value for option, value in role.options.items() if option.endswith("revision")]
+    assert all(re.fullmatch("[0-9a-f]{40}", revision) for revision in revisions)
+    assert bool(role.dtype) == bool(role.model)
+
+
+GPUS = {"gpu-24gb": [[22.4]], "h100": [[79.1]], "cluster": [[79.1]] * 8}
+"""GiB that the smallest cards of their kind have: an L4 or A10, an H100 or A100."""
+BUILD = {role_name for roles in ROLES_OF.values() for role_name in roles}
+EDIT = {"vlm", "detector", "segmenter", "depth", "embedder", "video_generator"}
+
+
+@pytest.mark.parametrize("name", GPUS)
+@pytest.mark.parametrize("needed", [BUILD, EDIT], ids=["build", "edit"])
+def test_what_a_command_needs_fits_the_gpus_a_profile_is_made_for(name, needed):
+    roles = {role_name: role for role_name, role in pooled(load_profile(name)).items() if role_name in needed}
+    parts = gpu_parts(roles, GPUS[name])
+    assert all(parts.values()), "every model of these profiles has its place on a GPU"
 
 
 def test_embedded_names_every_role_that_build_needs():

@@ -1,0 +1,226 @@
+"""One model in a process of its own, asked by every worker and phase; calls that wait together are one batch."""
+
+import contextlib
+import itertools
+import json
+import os
+import pickle
+import sys
+import tempfile
+import threading
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.profiles import build_role
+from cluster.local import die_with_parent
+from pipeline.watchdog import Watchdog
+from schemas.config import EngineConfig, RoleConfig
+from schemas.errors import BadInput, RecastError, UserError
+from schemas.reasons import Reason
+
+METHOD_OF = {
+    "quality": "score",
+    "vlm": "ask",
+    "detector": "detect",
+    "segmenter": "segment",
+    "depth": "nearness",
+    "embedder": "embed",
+    "image_editor": "fill",
+    "video_generator": "generate",
+}
+"""The one method of each role's protocol."""
+
+MERGED = frozenset({"quality", "vlm", "embedder", "image_editor"})
+"""Roles that answer item by item. The others answer a call as a whole: what `nearness` gives is comparable within its
+call, a clip is detected and tracked as one."""
+
+LOADING = "loading"
+"""The suspect when a process dies of its model."""
+
+
+@dataclass
+class _Call:
+    id: str
+    arguments: tuple[Any, ...]
+    answer: "Future[Any]" = field(default_factory=Future)
+
+
+class ModelHost:
+    """A role's implementation, loaded when the first call comes, in one thread that alone touches it.
+
+    A call that fails fails only its caller. Ray restarts a process that died and sends it its calls again, without
+    end; so those it was serving when it died are served alone from then on, and after `engine.max_deliveries` deaths
+    answered with BadInput POISON. Where `on_gpu` is False no GPU is seen, and `num_threads` compute.
+    """
+
+    def __init__(
+        self, name: str, role_name: str, role: RoleConfig, engine: EngineConfig, on_gpu: bool, num_threads: int
+    ) -> None:
+        die_with_parent()
+        if not on_gpu:  # before anything imports torch
+            os.environ.update(CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS=str(num_threads))
+        self._role_name, self._config = role_name, role
+        self._max_deaths = engine.max_deliveries
+        self._suspects = Suspects(Path(tempfile.gettempdir()) / f"{name}.suspects.json")
+        self._watchdog = Watchdog(engine.row_timeout_seconds)
+        self._role: Any = None
+        self._unloadable: UserError | None = None
+        self._waiting: deque[_Call] = deque()
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+
+    def ready(self) -> None:
+        """The process is up."""
+
+    def call(self, call_id: str, packed: bytes) -> bytes:
+        """The pickled answer to the pickled arguments. Raises what the role raised, or UserError when its model cannot
+        be loaded. Bytes, since what Ray itself hands over is read-only and holds its object store."""
+        if self._suspects.deaths[call_id] >= self._max_deaths:
+            raise BadInput(Reason.POISON, f"the process of the {self._role_name} died {self._max_deaths} times of this")
+        call = _Call(call_id, pickle.loads(packed))
+        with self._lock:
+            self._waiting.append(call)
+        self._thread.submit(self._serve)
+        return pickle.dumps(call.answer.result(), protocol=5)
+
+    def close(self) -> None:
+        """Free what the model holds."""
+        self._suspects.forget()
+        if close := getattr(self._role, "close", None):
+            self._thread.submit(close).result()
+
+    def _serve(self) -> None:
+        """Answer one batch of what waits; nothing when an earlier turn took it along."""
+        batch = self._next_batch()
+        if not batch:
+            return
+        try:
+            role = self._loaded()
+            with (
+                self._suspects.serving([call.id for call in batch]),
+                self._watchdog.watching(f"a call of the {self._role_name}"),
+            ):
+                answer(getattr(role, METHOD_OF[self._role_name]), batch)
+        except BaseException as error:  # or their callers would wait for ever
+            for call in batch:
+                if not call.answer.done():
+                    call.answer.set_exception(error)
+
+    def _next_batch(self) -> list[_Call]:
+        """What waited longest and what may go with it, until there are `batch_size` items."""
+        with self._lock:
+            batch = [self._waiting.popleft()] if self._waiting else []
+            while self._waiting and self._may_grow(batch) and not self._suspects.deaths[self._waiting[0].id]:
+                batch.append(self._waiting.popleft())
+            return batch
+
+    def _may_grow(self, batch: list[_Call]) -> bool:
+        if self._role_name not in MERGED or self._suspects.deaths[batch[0].id]:
+            return False
+        return sum(len(call.arguments[0]) for call in batch) < self._config.batch_size
+
+    def _loaded(self) -> Any:
+        if self._unloadable is not None:
+            raise self._unloadable
+        if self._role is None:
+            try:
+                self._role = self._load()
+            except Exception as error:
+                self._unloadable = _unloadable(self._role_name, self._config, error)
+                raise self._unloadable from error
+        return self._role
+
+    def _load(self) -> Any:
+        if (deaths := self._suspects.deaths[LOADING]) >= self._max_deaths:
+            raise UserError(f"role {self._role_name!r}: loading its model killed its process {deaths} times")
+        with self._suspects.serving([LOADING]):
+            return build_role(self._role_name, self._config)
+
+
+def answer(method: Any, batch: Sequence[_Call]) -> None:
+    """Answer the calls together; when that fails, one by one, so that each gets its own error."""
+    if len(batch) > 1 and _answered_together(method, batch):
+        return
+    for call in batch:
+        try:
+            call.answer.set_result(method(*call.arguments))
+        except Exception as error:
+            _die_of(error)
+            call.answer.set_exception(_told(error))
+
+
+def _answered_together(method: Any, batch: Sequence[_Call]) -> bool:
+    try:
+        given = method([item for call in batch for item in call.arguments[0]])
+    except Exception as error:
+        _die_of(error)
+        return False
+    ends = list(itertools.accumulate(len(call.arguments[0]) for call in batch))
+    for call, first, last in zip(batch, [0, *ends], ends, strict=False):
+        call.answer.set_result(given[first:last])
+    return True
+
+
+class Suspects:
+    """Which calls were being served when the process died, and how often: a file that outlives the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.deaths: Counter[str] = Counter()
+        with contextlib.suppress(OSError, ValueError):
+            self.deaths.update(json.loads(path.read_text("utf-8")))
+
+    @contextlib.contextmanager
+    def serving(self, ids: Sequence[str]) -> Iterator[None]:
+        self._write(self.deaths + Counter(ids))  # as it is to be read if this process dies now
+        try:
+            yield
+        finally:
+            for each in ids:
+                self.deaths.pop(each, None)
+            self._write(self.deaths)
+
+    def forget(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, deaths: Counter[str]) -> None:
+        if not deaths:
+            self.forget()
+            return
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(deaths), "utf-8")
+        fresh.replace(self._path)
+
+
+def _die_of(error: Exception) -> None:
+    """A broken accelerator is mended by a new process only; Ray starts it, and what was being served is noted."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.AcceleratorError) and "out of memory" not in str(error).lower():
+        print(f"recast: the accelerator is gone; ending the process: {error}", flush=True)
+        os._exit(1)
+
+
+def _told(error: Exception) -> Exception:
+    """An error that says by itself where it came from, and that any process can unpickle."""
+    if isinstance(error, RecastError):
+        return error
+    if os.environ.get("RECAST_LOG_WORKERS"):
+        traceback.print_exception(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return RuntimeError(f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})")
+
+
+def _unloadable(role_name: str, role: RoleConfig, error: Exception) -> UserError:
+    if isinstance(error, UserError):
+        return error
+    if os.environ.get("RECAST_LOG_WORKERS"):
+        traceback.print_exception(error)
+    what = " ".join(str(error).split())[:500]
+    return UserError(
+        f"role {role_name!r} ({role.model or role.implementation}) cannot be loaded: {type(error).__name__}: {what}"
+    )

@@ -1,0 +1,197 @@
+"""The host of a model, without Ray: what is merged, what is split, and who pays for an error."""
+
+import json
+import pickle
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from pipeline import model_host
+from pipeline.model_host import ModelHost, Suspects
+from schemas.config import EngineConfig, RoleConfig
+from schemas.errors import BadInput, UserError
+from schemas.reasons import Reason
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
+
+class Model:
+    """Answers once the gate is open; notes what it was called with."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.calls: list[list[int]] = []
+        self.threads: set[int] = set()
+
+    def ask(self, items):
+        self.threads.add(threading.get_ident())
+        self.calls.append(list(items))
+        self.gate.wait(10)
+        if "poison" in items:
+            raise ArithmeticError("thirteen")
+        if "bad" in items:
+            raise BadInput(Reason.BLURRED, "too blurred")
+        return [f"answer to {item}" for item in items]
+
+    def embed(self, items):
+        self.calls.append(items)
+        self.gate.wait(10)
+        return np.asarray(items, np.float32).reshape(-1, 2)
+
+    def nearness(self, images, masks):
+        self.calls.append([images, masks])
+        return images
+
+
+@pytest.fixture
+def own_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_host.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(model_host, "die_with_parent", lambda: None)
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+@pytest.fixture
+def start(model, monkeypatch):
+    def begin(role_name="vlm", batch_size=100, build=lambda *_: model):
+        monkeypatch.setattr(model_host, "build_role", build)
+        role = RoleConfig(implementation="a:B", model="hub/id", batch_size=batch_size)
+        return ModelHost("host", role_name, role, EngineConfig(), True, 1)
+
+    return begin
+
+
+def ask(host, *arguments, call_id="x"):
+    return pickle.loads(host.call(call_id, pickle.dumps(arguments)))
+
+
+def at_once(host, model, *calls):
+    """The answers, or errors, of calls that all wait while the first one is served."""
+
+    def tried(number, arguments):
+        try:
+            return ask(host, *arguments, call_id=str(number))
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as callers:
+        first = callers.submit(tried, 0, calls[0])
+        while not model.calls:
+            time.sleep(0.01)
+        rest = []
+        for number, arguments in enumerate(calls[1:], 1):
+            rest.append(callers.submit(tried, number, arguments))
+            while len(host._waiting) < number:
+                time.sleep(0.01)
+        model.gate.set()
+        return [first.result(), *(each.result() for each in rest)]
+
+
+def test_calls_that_wait_together_are_one_batch_and_split_again(start, model):
+    host = start()
+    answers = at_once(host, model, (["a"],), (["b", "c"],), ([],), (["d"],))
+    assert answers == [["answer to a"], ["answer to b", "answer to c"], [], ["answer to d"]]
+    assert model.calls == [["a"], ["b", "c", "d"]]
+    assert len(model.threads) == 1
+
+
+def test_a_batch_is_no_larger_than_it_must_be_to_be_full(start, model):
+    host = start(batch_size=3)
+    at_once(host, model, (["a"],), (["b", "c"],), (["d", "e"],), (["f"],))
+    assert model.calls == [["a"], ["b", "c", "d", "e"], ["f"]]
+
+
+def test_arrays_are_split_by_rows(start, model):
+    host = start("embedder")
+    answers = at_once(host, model, ([[1, 2]],), ([[3, 4], [5, 6]],), ([],))
+    assert [answer.tolist() for answer in answers] == [[[1, 2]], [[3, 4], [5, 6]], []]
+    assert answers[2].shape == (0, 2)
+
+
+def test_what_is_comparable_within_a_call_is_never_merged(start, model):
+    host = start("depth")
+    model.gate.set()
+    assert [ask(host, [1, 2], "m"), ask(host, [3], "n")] == [[1, 2], [3]]
+    assert model.calls == [[[1, 2], "m"], [[3], "n"]]
+    with host._lock:
+        host._waiting.extend(model_host._Call(each, ([each], [])) for each in "ab")
+    assert [call.id for call in host._next_batch()] == ["a"]
+
+
+def test_an_error_is_of_its_caller_alone_and_says_where(start, model):
+    host = start()
+    answers = at_once(host, model, (["a"],), (["b"],), (["poison"],), (["bad"],), (["c"],))
+    assert [answers[number] for number in (0, 1, 4)] == [["answer to a"], ["answer to b"], ["answer to c"]]
+    assert isinstance(answers[2], RuntimeError)
+    assert "ArithmeticError: thirteen (test_model_host.py:" in str(answers[2])
+    assert isinstance(answers[3], BadInput)
+    assert answers[3].reason is Reason.BLURRED
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_once(start):
+    tries = []
+
+    def build(*_):
+        tries.append(1)
+        raise KeyError("layers.0.weight")
+
+    host = start(build=build)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"role 'vlm' \(hub/id\) cannot be loaded: KeyError: 'layers.0.weight'"):
+            ask(host, ["a"])
+    assert len(tries) == 1
+
+
+def test_what_was_served_at_a_death_is_served_alone(start, model, tmp_path):
+    (tmp_path / "host.suspects.json").write_text(json.dumps({"3": 1}))
+    at_once(start(), model, (["a"],), (["b"],), (["c"],), (["d"],), (["e"],), (["f"],))
+    assert model.calls == [["a"], ["b", "c"], ["d"], ["e", "f"]]
+
+
+def test_what_killed_its_process_three_times_is_given_up(start, model, tmp_path):
+    (tmp_path / "host.suspects.json").write_text(json.dumps({"x": 3}))
+    with pytest.raises(BadInput, match="died 3 times") as caught:
+        ask(start(), ["a"])
+    assert caught.value.reason is Reason.POISON
+    assert not model.calls
+
+
+def test_suspects_outlive_a_process_that_dies_while_serving(tmp_path):
+    path = tmp_path / "suspects.json"
+    first = Suspects(path)
+    with first.serving(["a", "b"]):
+        assert Suspects(path).deaths == {"a": 1, "b": 1}
+        second = Suspects(path)
+    with second.serving(["a"]):
+        assert Suspects(path).deaths == {"a": 2, "b": 1}
+    assert Suspects(path).deaths == {"b": 1}
+    with second.serving(["b"]):
+        pass
+    assert not path.exists()
+
+
+def test_a_torn_file_of_suspects_accuses_nobody(tmp_path):
+    path = tmp_path / "suspects.json"
+    path.write_text('{"a": ')
+    assert not Suspects(path).deaths
+
+
+def test_a_model_that_kills_its_process_when_loaded_is_given_up(start, tmp_path):
+    (tmp_path / "host.suspects.json").write_text(json.dumps({model_host.LOADING: 3}))
+    with pytest.raises(UserError, match="loading its model killed its process 3 times"):
+        ask(start(), ["a"])
+
+
+def test_closing_frees_the_model_in_its_own_thread(start, model):
+    host = start()
+    model.gate.set()
+    model.close = lambda: model.threads.add(threading.get_ident())
+    ask(host, ["a"])
+    host.close()
+    assert len(model.threads) == 1
