@@ -65,7 +65,11 @@ def machine() -> dict[str, Any]:
     import torch
     import transformers
 
-    found: dict[str, Any] = {"cpus": os.cpu_count(), "torch": torch.__version__, "transformers": transformers.__version__}
+    found: dict[str, Any] = {
+        "cpus": os.cpu_count(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
     if torch.cuda.is_available():
         found |= {"gpu": torch.cuda.get_device_name(0), "gpu_gib": torch.cuda.mem_get_info()[1] / 2**30}
     return found

@@ -16,7 +16,7 @@ from tests.models import hub
 
 Tell = Callable[..., None]
 
-SECONDS = 6.0  # of each measurement of speed
+SECONDS = 4.0  # of each measurement of speed
 BATCH_SIZES = {
     "quality": (6, 64, 256),
     "detector": (1, 2, 4, 8, 10),
@@ -56,9 +56,10 @@ def publish(profile: str, name: str, small: bool, tell: Tell, weights: bool = Tr
         else:
             from benchmarks.models_checkpoints import aesthetic_head
 
-            hub.publish(options["head"], lambda folder: aesthetic_head(folder, "cpu") and None, options["head_revision"])
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+            hub.publish(
+                options["head"], lambda folder: aesthetic_head(folder, "cpu") and None, options["head_revision"]
+            )
+    _free()
     root = hub.CACHE / f"models--{role.model.replace('/', '--')}"
     gib = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) / 2**30
     tell("published", seconds=time.perf_counter() - started, gib=gib)
@@ -85,7 +86,7 @@ def measure(profile: str, name: str, small: bool, tell: Tell) -> None:
         if name in BATCH_SIZES:
             built._batch_size = role.batch_size
         given = _tell_alone(built, name, sizes, tell, role.batch_size)
-        if name in BATCH_SIZES and name != "segmenter":  # the segmenter's model keeps what it saw: nothing to repeat
+        if given:
             tell("forward", **given)
     del built
     _free()
@@ -97,7 +98,7 @@ def _tell_alone(built: Any, name: str, sizes: Sizes, tell: Tell, batch_size: int
     _free()
     method = getattr(built, METHOD_OF[name])
     calls = [_grown(CALLS[name](seed, sizes), name, batch_size) for seed in range(2)]
-    forward = getattr(built, "_model", None)
+    forward = None if name == "segmenter" else getattr(built, "_model", None)  # its model keeps what it saw
     with _last_inputs(forward) as seen:
         method(*calls[0][0])
     rate, count = timed(lambda turn: method(*calls[turn % 2][0]), calls[0][1])

@@ -58,7 +58,12 @@ def _footage(seed: int, sizes: Sizes) -> Footage:
     every = list(range(len(passage)))
     seconds = [number / 10 for number in every]
     return Footage(
-        images, places, [seconds[at] for at in places], list(range(ANCHORS)), sizes.frame, Passage(passage, every, seconds)
+        images,
+        places,
+        [seconds[at] for at in places],
+        list(range(ANCHORS)),
+        sizes.frame,
+        Passage(passage, every, seconds),
     )
 
 
@@ -87,7 +92,9 @@ def embedded(seed: int, sizes: Sizes) -> tuple[tuple[Any, ...], int]:
 
 
 def filled(seed: int, sizes: Sizes) -> tuple[tuple[Any, ...], int]:
-    request = FillRequest(picture(seed, sizes.sample), ~box(sizes.sample, 1), Fill.OUTPAINT, "a dog", seed, category="dog")
+    request = FillRequest(
+        picture(seed, sizes.sample), ~box(sizes.sample, 1), Fill.OUTPAINT, "a dog", seed, category="dog"
+    )
     return ([request],), 1
 
 

@@ -119,9 +119,7 @@ def llmdet(folder: Path | None, device: str) -> list[Any]:
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
     with drawn_in("float32", device):
-        model = MMGroundingDinoForObjectDetection(
-            MMGroundingDinoConfig(backbone_config=backbone, num_feature_levels=5)
-        )
+        model = MMGroundingDinoForObjectDetection(MMGroundingDinoConfig(backbone_config=backbone, num_feature_levels=5))
     if folder is not None:
         words = ("dog", "red", "car", "person", "subject", "bicycle")
         GroundingDinoProcessor(GroundingDinoImageProcessor(), bert_tokenizer(words)).save_pretrained(folder)

@@ -59,7 +59,9 @@ def measure(profile_name: str, name: str, small: bool, tell: Tell, role: RoleCon
     role = role or profile.roles[name]
     if name == "video_generator":
         role = role.model_copy(update={"options": {**role.options, "num_steps": VIDEO_STEPS}})
-    ask_through_pool(profile.model_copy(update={"roles": {name: role}}), name, small, tell, [CALLERS.get(name, MOST_CALLERS)])
+    ask_through_pool(
+        profile.model_copy(update={"roles": {name: role}}), name, small, tell, [CALLERS.get(name, MOST_CALLERS)]
+    )
 
 
 def ask_through_pool(

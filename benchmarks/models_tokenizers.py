@@ -30,7 +30,9 @@ def qwen_tokenizer() -> Any:
     learner.train_from_iterator(texts, trainer)
     model = json.loads(learner.to_str())["model"]
     vocabulary = dict(model["vocab"])
-    made_up = ("".join(letters) for size in (4, 5, 6) for letters in itertools.product("aeioubdfgklmnprstvz", repeat=size))
+    made_up = (
+        "".join(letters) for size in (4, 5, 6) for letters in itertools.product("aeioubdfgklmnprstvz", repeat=size)
+    )
     for word in itertools.islice((word for word in made_up if word not in vocabulary), NUM_WORDS - len(vocabulary)):
         vocabulary[word] = len(vocabulary)
     for special in QWEN_SPECIALS:
