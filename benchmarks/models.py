@@ -7,6 +7,7 @@ docs/performance.md. --small tries it all out with tiny models on any machine.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -46,10 +47,8 @@ def run(name: str, options: argparse.Namespace) -> None:
         ended = f"exit {child.wait(SECONDS.get(name, MAX_SECONDS))}"
     except subprocess.TimeoutExpired:
         ended = "out of time"
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)  # vLLM's shutdown can hang, and its processes hold the GPU
-    except ProcessLookupError:
-        pass
     child.wait()
     note(options.out, name, "ended", how=ended, seconds=time.perf_counter() - started)
 

@@ -107,7 +107,7 @@ def generated(seed: int, sizes: Sizes) -> tuple[tuple[Any, ...], int]:
 def verdict(seed: int, sizes: Sizes) -> Question:
     """The question of the verification step: one reference and the output."""
     reference, output = picture(2 * seed, sizes.shown), picture(2 * seed + 1, sizes.shown)
-    shown = Reference(reference, box(sizes.shown), reference, box(sizes.shown), [], f"i{seed}", "dog")
+    shown = Reference(reference, box(sizes.shown), reference, box(sizes.shown), [], f"i{seed}", "dog", "")
     draft = Draft(f"s{seed}", Task("single_generation"), 0, seed, 0, output, [box(sizes.shown)], [shown])
     names = ("identity", "copy_ncc", "mask_leak", "rim_leak", "background_inliers", "area_ratio")
     checks = [verification.Check(name, 0.123, 0.5, True, verification.Reason.VLM_UNUSABLE) for name in names]

@@ -1,19 +1,19 @@
-"""A role through its actors, as a build asks it: pools of model hosts (pipeline/pools.py), callers in other processes."""
+"""A role through its actors, asked as in a build: pools of model hosts (pipeline/pools.py), callers in other processes."""
 
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import ray
 
 from actors.profiles import load_profile
-from benchmarks.models_calls import CALLS, Sizes
+from benchmarks.models_calls import CALLS, Sizes, verdict
 from cluster.local import ray_session
 from pipeline.model_host import METHOD_OF
 from pipeline.pools import PooledRoles, Pools
-from schemas.config import EngineConfig, Profile, RoleConfig
+from schemas.config import EngineConfig, Profile, RoleConfig, VerificationThresholds
+from stages import verification
 
 Tell = Callable[..., None]
 
@@ -29,6 +29,7 @@ class Caller:
 
     def __init__(self, roles: PooledRoles, role_name: str, small: bool, number: int) -> None:
         self._ask = getattr(getattr(roles, role_name), METHOD_OF[role_name])
+        self._role_name, self._sizes, self._seed = role_name, Sizes(small), 10_000_000 * (number + 1)
         self._calls = [CALLS[role_name](10_000 * number + seed, Sizes(small)) for seed in range(2)]
 
     def once(self) -> None:
@@ -42,9 +43,7 @@ class Caller:
 
         def work(number: int) -> None:
             while time.perf_counter() < deadline:
-                arguments, items = self._calls[number % 2]
-                self._ask(*arguments)
-                counts[number] += items
+                counts[number] += self._step(number)
 
         workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
         for worker in workers:
@@ -52,6 +51,17 @@ class Caller:
         for worker in workers:
             worker.join()
         return sum(counts), time.perf_counter() - started
+
+    def _step(self, number: int) -> int:
+        """One call. Of the vlm the step of verification: a question never asked before, and its answer judged."""
+        if self._role_name != "vlm":
+            arguments, items = self._calls[number % 2]
+            self._ask(*arguments)
+            return items
+        self._seed += 1
+        (answer,) = self._ask([verdict(self._seed, self._sizes)])
+        verification.vlm_check(answer, VerificationThresholds())
+        return 1
 
 
 def measure(profile_name: str, name: str, small: bool, tell: Tell, role: RoleConfig | None = None) -> None:
