@@ -1,5 +1,6 @@
-"""A role through its actors, asked as in a build: pools of model hosts (pipeline/pools.py), callers in other processes."""
+"""A role through its actors, asked as in a build: pools of model hosts (pipeline/pools.py), callers elsewhere."""
 
+import itertools
 import threading
 import time
 import uuid
@@ -29,7 +30,8 @@ class Caller:
 
     def __init__(self, roles: PooledRoles, role_name: str, small: bool, number: int) -> None:
         self._ask = getattr(getattr(roles, role_name), METHOD_OF[role_name])
-        self._role_name, self._sizes, self._seed = role_name, Sizes(small), 10_000_000 * (number + 1)
+        self._role_name, self._sizes = role_name, Sizes(small)
+        self._seeds = itertools.count(10_000_000 * (number + 1))
         self._calls = [CALLS[role_name](10_000 * number + seed, Sizes(small)) for seed in range(2)]
 
     def once(self) -> None:
@@ -58,8 +60,7 @@ class Caller:
             arguments, items = self._calls[number % 2]
             self._ask(*arguments)
             return items
-        self._seed += 1
-        (answer,) = self._ask([verdict(self._seed, self._sizes)])
+        (answer,) = self._ask([verdict(next(self._seeds), self._sizes)])
         verification.vlm_check(answer, VerificationThresholds())
         return 1
 
