@@ -21,9 +21,9 @@ Build = Callable[[Path], None]
 FAMILIES: dict[str, Build] = {
     "openai/clip-vit-large-patch14": vision.build_clip,
     "chaofengc/IQA-PyTorch-Weights": vision.build_head,
-    "Qwen/Qwen3-VL-2B-Instruct": qwen3_vl.build,
-    "Qwen/Qwen3-VL-4B-Instruct": qwen3_vl.build,
-    "Qwen/Qwen3-VL-8B-Instruct": qwen3_vl.build,
+    "Qwen/Qwen3-VL-2B-Instruct": qwen3_vl.build_terse,
+    "Qwen/Qwen3-VL-4B-Instruct": qwen3_vl.build_terse,
+    "Qwen/Qwen3-VL-8B-Instruct": qwen3_vl.build_terse,
     "IDEA-Research/grounding-dino-tiny": grounding_dino.build,
     "iSEE-Laboratory/llmdet_large": grounding_dino.build_mm,
     "facebook/sam2.1-hiera-tiny": sam2.build,
