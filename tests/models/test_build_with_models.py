@@ -170,7 +170,8 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_model_that_is_not_there_is_one_line(videos, tmp_path):
     out = tmp_path / "dataset"
-    done = build(videos, out, f"roles.vlm.implementation={TRANSFORMERS_VLM}", cache=cache_with(set(), tmp_path / "none"))
+    none = cache_with(set(), tmp_path / "none")
+    done = build(videos, out, f"roles.vlm.implementation={TRANSFORMERS_VLM}", cache=none)
     assert "model openai/clip-vit-large-patch14 cannot be loaded" in one_line(done)
     assert "recast models pull" in done.stderr
     assert recast("check", out).returncode == 0

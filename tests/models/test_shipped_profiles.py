@@ -20,7 +20,7 @@ from tests.models.published import in_ci, publish, roles_with_models
 
 def distinct() -> dict[str, tuple[str, RoleConfig]]:
     """By a name for people: profiles share models."""
-    found = {digest(role, fingerprint(config)): (profile, role, config) for profile, role, config in roles_with_models()}
+    found = {digest(each[1], fingerprint(each[2])): each for each in roles_with_models()}
     return {f"{profile}-{role}": (role, config) for profile, role, config in found.values()}
 
 
@@ -81,8 +81,7 @@ def video_generator(role: Any) -> None:
 
 
 CALLS: dict[str, Callable[[Any], None]] = {
-    each.__name__: each
-    for each in (quality, vlm, detector, segmenter, depth, embedder, image_editor, video_generator)
+    each.__name__: each for each in (quality, vlm, detector, segmenter, depth, embedder, image_editor, video_generator)
 }
 
 

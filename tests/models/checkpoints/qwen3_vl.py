@@ -15,7 +15,6 @@ from transformers import (
 
 from tests.models.tokenizers import qwen_tokenizer
 
-
 LEANINGS = {'"': 4.0, "]": 2.0, "t": 0.6, "1": 1.2, "s": 1.0}
 """What `build_terse` likes to write, in logits per unit of its constant feature: ends of texts and lists, "true", high
 scores, letters."""
