@@ -3,8 +3,8 @@
 Where the numbers come from, by model: Qwen3-VL-8B: transformers' defaults, and Qwen3-8B's text model; SAM 2.1 large and
 LLMDet large: transformers' conversion scripts (convert_sam2_video_to_hf, convert_mm_grounding_dino_to_hf); DINOv2
 large, CLIP ViT-L/14, Depth Anything V2 small (the defaults): the model cards; FLUX.2 klein 4B: its published
-transformer, text encoder and autoencoder configurations; Wan 2.1 VACE 1.3B: diffusers' convert_wan_to_diffusers, and UMT5-XXL's
-encoder. `NUM_PARAMETERS` is what they must add up to.
+transformer, text encoder and autoencoder configurations; Wan 2.1 VACE 1.3B: diffusers' convert_wan_to_diffusers, and
+UMT5-XXL's encoder. `NUM_PARAMETERS` is what they must add up to.
 """
 
 import json
