@@ -21,7 +21,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 PROFILE = "h100"
-SECONDS = {"vllm": 420, "transformers": 330, "vllm_actor": 330, "video_generator": 280, "image_editor": 200}
+SECONDS = {
+    "vllm": 420,
+    "transformers": 330,
+    "vllm_actor": 330,
+    "video_generator": 280,
+    "image_editor": 200,
+    "segmenter": 200,
+}
 MAX_SECONDS = 150  # of any other
 ROLES = ("embedder", "quality", "depth", "detector", "segmenter", "image_editor", "video_generator")
 MEASUREMENTS = (*ROLES, "vllm", "vllm_actor", "transformers")

@@ -17,6 +17,8 @@ ENVIRONMENT = {
     "RAY_raylet_start_wait_time_s": "180",  # a busy machine is slow to start, not broken
     # A worker killed for memory must be seen by the ledger as a death, not vanish in silent retries of Ray's own.
     "RAY_task_oom_retries": "0",
+    # A machine with few CPUs and many models starts several processes for each CPU: Ray warns of that on stdout.
+    "RAY_worker_maximum_startup_concurrency": str(max(64, os.cpu_count() or 1)),
 }
 
 

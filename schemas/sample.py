@@ -135,7 +135,8 @@ class Verdict:
 
     @property
     def reasons(self) -> list[Reason]:
-        return [check.reason for check in self.checks if not check.passed]
+        """Each once: several checks guard against the same thing, and attempts are counted by their reasons."""
+        return list(dict.fromkeys(check.reason for check in self.checks if not check.passed))
 
     @property
     def scores(self) -> dict[str, float]:

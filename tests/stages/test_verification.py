@@ -11,7 +11,7 @@ from synthetic_draft import draft, embed, reference, shape, texture
 from schemas.config import VerificationThresholds
 from schemas.questions import Unusable, VerdictAnswer
 from schemas.reasons import Reason
-from schemas.sample import Draft, Task, Verdict
+from schemas.sample import Check, Draft, Task, Verdict
 from stages import facts, instructions, masks, verification
 
 THRESHOLDS = VerificationThresholds()
@@ -287,3 +287,11 @@ def test_another_attempt_cannot_mend_a_pair_but_may_take_another_of_several_subj
     assert verification.lies_in_the_pair(Reason.MASK_LEAK, "multi_generation")
     assert not verification.lies_in_the_pair("copy_paste", Task.MULTI_MANIPULATION)
     assert not verification.lies_in_the_pair(Reason.SUBJECT_IN_BASE, "single_manipulation")
+
+
+def test_a_reason_that_several_checks_give_is_named_once():
+    checks = [Check(name, 1.0, 0.5, False, Reason.SUBJECT_IN_BASE) for name in ("base_seam", "base_step")]
+    assert Verdict([*checks, Check("copy_ncc", 1.0, 0.5, False, Reason.COPY_PASTE)]).reasons == [
+        Reason.SUBJECT_IN_BASE,
+        Reason.COPY_PASTE,
+    ]

@@ -1,5 +1,6 @@
 """A tiny random Qwen3-VL, and what the other Qwen families share with it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,33 @@ from transformers import (
 
 from tests.models.tokenizers import qwen_tokenizer
 
+LEANINGS = {'"': 4.0, "]": 2.0, "t": 0.6, "1": 1.2, "s": 1.0}
+"""What `build_terse` likes to write, in logits per unit of its constant feature: ends of texts and lists, "true", high
+scores, letters."""
+
 
 def build(folder: Path) -> None:
     tokenizer = qwen_tokenizer()
-    config = Qwen3VLConfig(
+    save(folder, Qwen3VLForConditionalGeneration, _config(tokenizer), tokenizer)
+    save_processor(folder, tokenizer)
+
+
+def build_terse(folder: Path) -> None:
+    """One that leans to short texts and to yes, so that a build gets somewhere and within seconds: of the random one
+    every list is empty, and every caption as long as it may be."""
+
+    def lean(model: Any) -> None:
+        model.model.language_model.embed_tokens.weight[:, 0] = 1.0  # a feature that is on wherever text is
+        for character, logits in LEANINGS.items():
+            model.lm_head.weight[tokenizer.convert_tokens_to_ids(character), 0] = logits
+
+    tokenizer = qwen_tokenizer()
+    save(folder, Qwen3VLForConditionalGeneration, _config(tokenizer, tied=False), tokenizer, lean)
+    save_processor(folder, tokenizer)
+
+
+def _config(tokenizer: Any, tied: bool = True) -> Any:
+    return Qwen3VLConfig(
         text_config={
             **text_config(tokenizer),
             "num_hidden_layers": 2,
@@ -26,10 +50,8 @@ def build(folder: Path) -> None:
         },
         vision_config={**vision_config(), "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1]},
         **token_ids(tokenizer),
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
     )
-    save(folder, Qwen3VLForConditionalGeneration, config, tokenizer)
-    save_processor(folder, tokenizer)
 
 
 def text_config(tokenizer: Any) -> dict[str, Any]:
@@ -66,10 +88,14 @@ def token_ids(tokenizer: Any) -> dict[str, int]:
     return {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in tokens.items()}
 
 
-def save(folder: Path, cls: Any, config: Any, tokenizer: Any) -> None:
+def save(
+    folder: Path, cls: Any, config: Any, tokenizer: Any, change: Callable[[Any], None] = lambda model: None
+) -> None:
     """Random weights, and generation settings as the real checkpoints ship them: sampling on, two ends."""
     torch.manual_seed(0)
     model = cls(config)
+    with torch.no_grad():
+        change(model)
     ends = [tokenizer.convert_tokens_to_ids(end) for end in ("<|im_end|>", "<|endoftext|>")]
     model.generation_config.update(eos_token_id=ends, pad_token_id=ends[1], do_sample=True, temperature=0.7, top_p=0.8)
     model.generation_config.update(top_k=20, repetition_penalty=1.05)
