@@ -88,6 +88,7 @@ class Constrained(LogitsProcessor):
             if matcher.is_error():
                 raise ValueError(f"the schema makes no grammar: {matcher.get_error()}")
         self._allowed = llguidance.torch.allocate_token_bitmask(len(schemas), tokens.vocab_size)
+        self._threads = llguidance.LLExecutor()  # a mask takes a millisecond per row, one after the other
         self._started = False
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -96,10 +97,11 @@ class Constrained(LogitsProcessor):
         for row, matcher in enumerate(self._matchers):
             if self._started and not matcher.is_stopped():
                 matcher.consume_token(last[row])
-            # Of a matcher that has stopped, only the end is allowed.
-            llguidance.torch.fill_next_token_bitmask(matcher, self._allowed, row)
         self._started = True
-        words = self._allowed.to(scores.device).unsqueeze(-1)
+        # Of a matcher that has stopped, only the end is allowed.
+        rows = [(matcher, row) for row, matcher in enumerate(self._matchers)]
+        llguidance.torch.fill_next_token_bitmask_par(self._threads, rows, self._allowed)
+        words = self._allowed.to(scores.device, non_blocking=True).unsqueeze(-1)
         bits = (words >> torch.arange(32, dtype=torch.int32, device=scores.device)) & 1
         return scores.masked_fill(bits.flatten(1)[:, : scores.shape[1]] == 0, float("-inf"))
 
