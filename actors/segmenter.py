@@ -6,7 +6,7 @@ from typing import Protocol
 from actors import moving
 from actors.moving import Moving
 from schemas.subject import Box, Detection, Track
-from schemas.video import Footage, Mask
+from schemas.video import Footage
 from stages import confidence, masks, motion, parts, segmentation
 from stages.instances import Instance
 
@@ -42,7 +42,7 @@ class FlowSegmenter:
                 tracks.append(_track(footage, seen, own, phrase))
         tracks += [track for anchor, rest in boxes.items() for each in rest if (track := _still(footage, anchor, each))]
         tracks = parts.whole(tracks, footage.images)
-        _separate(tracks)
+        masks.separate_tracks(tracks)
         return [track for track in tracks if track.masks]
 
 
@@ -79,16 +79,6 @@ def _still(footage: Footage, anchor: int, detection: Detection) -> Track | None:
     inner = masks.grow_box(box, _STILL_BOX_SHRINK, *small.shape[:2])
     mask = segmentation.refine(image, segmentation.from_box(small, inner, box))
     return Track(detection.phrase, {anchor: mask}, {anchor: _STILL_SCORE}) if mask.any() else None
-
-
-def _separate(tracks: Sequence[Track]) -> None:
-    for anchor in sorted({anchor for track in tracks for anchor in track.masks}):
-        here = [track for track in tracks if anchor in track.masks]
-        apart: list[Mask] = masks.separate([track.masks[anchor] for track in here])
-        for track, mask in zip(here, apart, strict=True):
-            track.masks[anchor] = mask
-            if not mask.any():
-                del track.masks[anchor], track.scores[anchor]
 
 
 def _times(box: Box, scale: float) -> Box:

@@ -1,13 +1,14 @@
 """Masks: run-length code, boxes, overlap and the morphology that every stage shares."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from schemas.subject import Box, Rle
+from schemas.subject import Box, Rle, Track
 from schemas.video import Mask
 
 
@@ -198,3 +199,13 @@ def separate(masks: list[Mask]) -> list[Mask]:
         separated[position] &= ~taken
         taken |= separated[position]
     return separated
+
+
+def separate_tracks(tracks: Sequence[Track]) -> None:
+    """Make masks of different tracks exclusive in every frame, in place; what is left empty goes, with its score."""
+    for at in sorted({at for track in tracks for at in track.masks}):
+        here = [track for track in tracks if at in track.masks]
+        for track, mask in zip(here, separate([track.masks[at] for track in here]), strict=True):
+            track.masks[at] = mask
+            if not mask.any():
+                del track.masks[at], track.scores[at]

@@ -14,11 +14,19 @@ VERSIONS: dict[str, int] = {
     "caption": 2,
 }
 
+_VLM = tuple(
+    f"actors.models.{name}" for name in ("conversations", "answers", "vlm_transformers", "vlm_vllm", "vlm_endpoint")
+)
+
 SOURCES: dict[str, tuple[str, ...]] = {
-    "curate": ("media", "shots", "gradual", "scoring", "curation", "actors.quality", "pipeline.curate"),
+    "curate": (
+        *("media", "shots", "gradual", "scoring", "curation", "actors.quality", "actors.models.aesthetic"),
+        *("actors.models.iqa", "pipeline.curate"),
+    ),
     "mine": (
         *("media", "mining", "linking", "pairing", "foreground", "instances", "parts", "confidence", "descriptors"),
         *("actors.moving", "actors.detector", "actors.segmenter", "actors.embedder", "actors.vlm", "pipeline.mine"),
+        *("actors.models.grounding_dino", "actors.models.sam2", "actors.models.identity", *_VLM),
     ),
     "link": ("media", "linking", "recurrence", "pairing", "pipeline.link"),
     "synthesize": (
@@ -27,8 +35,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
         *("actors.models.flux2_klein", "actors.models.flux_fill", "actors.models.qwen_image_edit"),
         "pipeline.synthesize",
     ),
-    "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm"),
-    "caption": ("captions", "actors.vlm", "pipeline.caption"),
+    "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm", "actors.models.identity", *_VLM),
+    "caption": ("captions", "actors.vlm", *_VLM, "pipeline.caption"),
 }
 """What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
 `pipeline.x`, its roles and its step.

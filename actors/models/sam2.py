@@ -13,7 +13,7 @@ from transformers import Sam2VideoModel, Sam2VideoProcessor
 from actors.models.batching import all_batched
 from actors.models.loading import device, dtype_of, load_model, load_processor
 from schemas.subject import Box, Detection, Track
-from schemas.video import Footage, Image, Mask
+from schemas.video import Footage, Image
 from stages import masks
 
 _SAME = 0.5  # overlap of two boxes or masks of one phrase that show one thing
@@ -63,7 +63,7 @@ class Sam2Segmenter:
             for clip in _clips(footage)
             for track in self._tracks(clip, {anchor: found[anchor] for anchor in clip.places})
         ]
-        _separate(tracks)
+        masks.separate_tracks(tracks)
         return [track for track in tracks if track.masks]
 
     def _tracks(self, clip: _Clip, waiting: dict[int, list[Detection]]) -> list[Track]:
@@ -181,13 +181,3 @@ def _join(tracks: list[Track], fresh: Track) -> None:
 
 def _least(phrase: str, other: str) -> float:
     return _SAME if phrase == other else _IDENTICAL
-
-
-def _separate(tracks: Sequence[Track]) -> None:
-    for anchor in sorted({anchor for track in tracks for anchor in track.masks}):
-        here = [track for track in tracks if anchor in track.masks]
-        apart: list[Mask] = masks.separate([track.masks[anchor] for track in here])
-        for track, mask in zip(here, apart, strict=True):
-            track.masks[anchor] = mask
-            if not mask.any():
-                del track.masks[anchor], track.scores[anchor]
