@@ -22,16 +22,17 @@ sys.path.insert(0, str(REPOSITORY))
 
 PROFILE = "h100"
 SECONDS = {
-    "vllm": 420,
+    "vllm": 240,
+    "vllm_alone": 240,
     "transformers": 330,
-    "vllm_actor": 330,
+    "vllm_actor": 240,
     "video_generator": 280,
     "image_editor": 200,
     "segmenter": 200,
 }
 MAX_SECONDS = 150  # of any other
 ROLES = ("embedder", "quality", "depth", "detector", "segmenter", "image_editor", "video_generator")
-MEASUREMENTS = (*ROLES, "vllm", "vllm_actor", "transformers")
+MEASUREMENTS = (*ROLES, "vllm", "vllm_alone", "vllm_actor", "transformers")
 
 
 def run(name: str, options: argparse.Namespace) -> None:
@@ -96,6 +97,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
     else:
         {
             "vllm": models_vlm.measure_vllm,
+            "vllm_alone": models_vlm.measure_vllm_alone,
             "vllm_actor": models_vlm.measure_actor,
             "transformers": models_vlm.measure_transformers,
         }[name](PROFILE, options.small, tell)

@@ -74,9 +74,10 @@ def batches(figures: Figures) -> str:
 
 
 def verification(figures: Figures) -> str:
-    raw, rows = figures.get("vllm", {}), []
+    raw, alone, rows = figures.get("vllm", {}), figures.get("vllm_alone", {}), []
     for size in sorted({figure["batch_size"] for figure in raw.get("raw_fixed", [])}):
-        fixed, schema, ours = (_best(raw, kind, size) for kind in ("raw_fixed", "raw_schema", "alone"))
+        fixed, schema = (_best(raw, kind, size) for kind in ("raw_fixed", "raw_schema"))
+        ours = _best(alone, "alone", size)
         rows.append([size, fixed, schema, ours, _percent(ours, schema)])
     plain = figures.get("transformers", {})
     more = [
@@ -106,7 +107,8 @@ def bars(figures: Figures) -> str:
         share = _share(_last(own, "actor", "per_second"), _alone(name, own))
         rows.append(_bar(f"{name}: actor against alone", share, MIN_ACTOR_SHARE))
     raw = figures.get("vllm", {})
-    schema, ours = (max(_all(raw, kind), default=None) for kind in ("raw_schema", "alone"))
+    schema = max(_all(raw, "raw_schema"), default=None)
+    ours = max(_all(figures.get("vllm_alone", {}), "alone"), default=None)
     rows.append(_bar("VllmVlm against raw vLLM, best batches", _share(ours, schema), MIN_ACTOR_SHARE))
     through = max(_all(figures.get("vllm_actor", {}), "actor"), default=None)
     rows.append(_bar("verification through Ray against raw vLLM", _share(through, schema), MIN_STEP_SHARE))

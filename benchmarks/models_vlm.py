@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from actors.models.conversations import conversation
@@ -14,9 +15,10 @@ from schemas.questions import Question, Unusable
 Tell = Callable[..., None]
 
 ANSWER_TOKENS = 96
-BATCHES = (1, 16, 64, 128, 256)
+BATCHES = (256, 128, 64, 16)
+VLLM_GB = 60.0
 PLAIN_BATCHES = (8, 32, 64)
-CALLERS = [16, 64, 128]
+CALLERS = [252, 120, 60, 24]  # multiples of the calling processes
 MAX_PIXELS = 1_048_576
 TRANSFORMERS = "models.vlm_transformers:TransformersVlm"
 
@@ -33,49 +35,64 @@ class Fresh:
 
 
 def measure_vllm(profile: str, small: bool, tell: Tell) -> None:
-    """One engine, room for the largest batch: raw with answers of a fixed length, raw under the schema, and ours."""
+    """vLLM's offline engine with everything in one call: answers of a fixed length, and under our schema."""
     import vllm
 
     from actors.models import vlm_vllm
 
     models_alone.publish(profile, "vlm", small, tell, weights=False)
-    role = _dummy(load_profile(profile).roles["vlm"], batch_size=max(BATCHES), gpu_memory_gb=60.0)
+    role = _dummy(load_profile(profile).roles["vlm"], batch_size=max(BATCHES), gpu_memory_gb=VLLM_GB)
+    started = time.perf_counter()
+    engine = vllm.LLM(
+        role.model,
+        revision=role.revision,
+        tokenizer_revision=role.revision,
+        dtype=role.dtype,
+        load_format="dummy",
+        max_model_len=16_384,
+        max_num_seqs=role.batch_size,
+        limit_mm_per_prompt={"image": {"count": 8, "width": 1024, "height": 1024}, "video": 0},
+        structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
+        **vlm_vllm._memory(role.gpu_memory_gb),
+    )
+    tell("loaded", seconds=time.perf_counter() - started, gib=models_alone.used_gib(), gpu_memory_gb=role.gpu_memory_gb)
+    fixed = vllm.SamplingParams(temperature=0.0, max_tokens=ANSWER_TOKENS, ignore_eos=True)
+    fresh = Fresh(small)
+
+    def raw(size: int, under_schema: bool) -> None:
+        questions = fresh.take(size)
+        chats = [conversation(each, vlm_vllm._shown, MAX_PIXELS) for each in questions]
+        sampling = [vlm_vllm._sampling(each) for each in questions] if under_schema else fixed
+        began = time.perf_counter()
+        outputs = engine.chat(chats, sampling, use_tqdm=False, chat_template_content_format="openai")
+        seconds = time.perf_counter() - began
+        kind = "raw_schema" if under_schema else "raw_fixed"
+        tell(kind, batch_size=size, per_second=size / seconds, **_lengths(outputs))
+
+    raw(max(BATCHES), under_schema=True)  # warm-up, and said as one
+    for size in BATCHES:
+        for under_schema in (True, False):
+            raw(size, under_schema)
+
+
+def measure_vllm_alone(profile: str, small: bool, tell: Tell) -> None:
+    """`VllmVlm`, asked by so many threads, a question each at a time."""
+    models_alone.publish(profile, "vlm", small, tell, weights=False)
+    role = _dummy(load_profile(profile).roles["vlm"], batch_size=max(BATCHES), gpu_memory_gb=VLLM_GB)
     started = time.perf_counter()
     vlm = build_role("vlm", role)
     tell("loaded", seconds=time.perf_counter() - started, gib=models_alone.used_gib(), gpu_memory_gb=role.gpu_memory_gb)
-    engine, fresh = vlm._engine, Fresh(small)
-    fixed = vllm.SamplingParams(temperature=0.0, max_tokens=ANSWER_TOKENS, ignore_eos=True)
-
-    def chats(questions: Sequence[Question]) -> list[Any]:
-        return [conversation(each, vlm_vllm._shown, MAX_PIXELS) for each in questions]
-
-    def raw(asked: list[Any], sampling: Any) -> tuple[float, list[Any]]:
-        began = time.perf_counter()
-        outputs = engine.chat(asked, sampling, use_tqdm=False, chat_template_content_format="openai")
-        return time.perf_counter() - began, outputs
-
+    fresh = Fresh(small)
     vlm.ask(fresh.take(max(BATCHES)))  # warm-up
     for size in BATCHES:
-        seconds, outputs = raw(chats(fresh.take(size)), fixed)
-        tell("raw_fixed", batch_size=size, per_second=size / seconds, **_lengths(outputs))
-    for size in BATCHES[1:]:
-        for turn in range(2):
-            questions = fresh.take(size)
-            seconds, outputs = raw(chats(questions), [vlm_vllm._sampling(each) for each in questions])
-            tell("raw_schema", batch_size=size, turn=turn, per_second=size / seconds, **_lengths(outputs))
-            questions = fresh.take(size)
-            began = time.perf_counter()
-            answers = vlm.ask(questions)
-            seconds = time.perf_counter() - began
-            unusable = [each.message for each in answers if isinstance(each, Unusable)]
-            tell(
-                "alone",
-                batch_size=size,
-                turn=turn,
-                per_second=size / seconds,
-                unusable=len(unusable),
-                first=unusable[:1],
-            )
+        questions = fresh.take(2 * size)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(size) as callers:
+            answers = list(callers.map(lambda question: vlm.ask([question])[0], questions))
+        seconds = time.perf_counter() - began
+        unusable = [each.message for each in answers if isinstance(each, Unusable)]
+        speed = {"batch_size": size, "per_second": len(questions) / seconds}
+        tell("alone", **speed, unusable=len(unusable), first=unusable[:1])
 
 
 def _lengths(outputs: Sequence[Any]) -> dict[str, float]:
@@ -90,7 +107,10 @@ def measure_actor(profile: str, small: bool, tell: Tell) -> None:
     models_alone.publish(profile, "vlm", small, tell, weights=small)
     given = load_profile(profile)
     role = given.roles["vlm"]
-    role = role.model_copy(update={"implementation": TRANSFORMERS, "dtype": "float32"}) if small else _dummy(role)
+    if small:
+        role = role.model_copy(update={"implementation": TRANSFORMERS, "dtype": "float32"})
+    else:
+        role = _dummy(role, batch_size=max(BATCHES), gpu_memory_gb=VLLM_GB)
     callers = [2, 4] if small else CALLERS
     models_shared.ask_through_pool(given.model_copy(update={"roles": {"vlm": role}}), "vlm", small, tell, callers)
 

@@ -20,7 +20,7 @@ from actors.profiles import build_role
 from cluster.local import die_with_parent
 from pipeline.watchdog import Watchdog
 from schemas.config import EngineConfig, RoleConfig
-from schemas.errors import BadInput, RecastError, UserError
+from schemas.errors import BadInput, Broken, RecastError, UserError
 from schemas.reasons import Reason
 
 METHOD_OF = {
@@ -51,7 +51,8 @@ class _Call:
 
 
 class ModelHost:
-    """A role's implementation, loaded when the first call comes, in one thread that alone touches it.
+    """A role's implementation, loaded when the first call comes, in one thread that alone touches it; unless it has
+    `submit`, which answers an item as a future and may be called by any thread: then calls do not wait for each other.
 
     A call that fails fails only its caller. Ray restarts a process that died and sends it its calls again, without
     end; so those it was serving when it died are served alone from then on, and after `engine.max_deliveries` deaths
@@ -72,6 +73,7 @@ class ModelHost:
         self._unloadable: UserError | None = None
         self._waiting: deque[_Call] = deque()
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     def ready(self) -> None:
@@ -82,11 +84,34 @@ class ModelHost:
         be loaded. Bytes, since what Ray itself hands over is read-only and holds its object store."""
         if self._suspects.deaths[call_id] >= self._max_deaths:
             raise BadInput(Reason.POISON, f"the process of the {self._role_name} died {self._max_deaths} times of this")
-        call = _Call(call_id, pickle.loads(packed))
+        arguments = pickle.loads(packed)
+        if self._role is None:
+            self._thread.submit(self._loaded).result()
+        given = self._streamed if hasattr(self._role, "submit") else self._batched
+        return pickle.dumps(given(_Call(call_id, arguments)), protocol=5)
+
+    def _batched(self, call: _Call) -> Any:
         with self._lock:
             self._waiting.append(call)
         self._thread.submit(self._serve)
-        return pickle.dumps(call.answer.result(), protocol=5)
+        return call.answer.result()
+
+    def _streamed(self, call: _Call) -> Any:
+        suspect = self._suspects.deaths[call.id] > 0
+        with self._turns.taken(alone=suspect), self._watched([call]):
+            try:
+                return [answer.result() for answer in [self._role.submit(item) for item in call.arguments[0]]]
+            except Exception as error:
+                _die_of(error)
+                raise _told(error) from error
+
+    @contextlib.contextmanager
+    def _watched(self, batch: Sequence[_Call]) -> Iterator[None]:
+        with (
+            self._suspects.serving([call.id for call in batch]),
+            self._watchdog.watching(f"a call of the {self._role_name}"),
+        ):
+            yield
 
     def attribute(self, name: str) -> Any:
         """A value that the loaded role carries, such as `max_frames` of a video generator."""
@@ -105,10 +130,7 @@ class ModelHost:
             return
         try:
             role = self._loaded()
-            with (
-                self._suspects.serving([call.id for call in batch]),
-                self._watchdog.watching(f"a call of the {self._role_name}"),
-            ):
+            with self._watched(batch):
                 answer(getattr(role, METHOD_OF[self._role_name]), batch)
         except BaseException as error:  # or their callers would wait for ever
             for call in batch:
@@ -170,29 +192,62 @@ def _answered_together(method: Any, batch: Sequence[_Call]) -> bool:
     return True
 
 
+class Turns:
+    """Room for many, or for one alone; who wants to be alone is let in before those who come later."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._closed = False
+
+    @contextlib.contextmanager
+    def taken(self, alone: bool) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            if alone:
+                self._closed = True
+                self._changed.wait_for(lambda: self._inside == 0)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._closed = self._closed and not alone
+                self._changed.notify_all()
+
+
 class Suspects:
     """Which calls were being served when the process died, and how often: a file that outlives the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
+        self._served: Counter[str] = Counter()
         self.deaths: Counter[str] = Counter()
         with contextlib.suppress(OSError, ValueError):
             self.deaths.update(json.loads(path.read_text("utf-8")))
 
     @contextlib.contextmanager
     def serving(self, ids: Sequence[str]) -> Iterator[None]:
-        self._write(self.deaths + Counter(ids))  # as it is to be read if this process dies now
+        with self._lock:
+            self._served.update(ids)
+            self._write()
         try:
             yield
         finally:
-            for each in ids:
-                self.deaths.pop(each, None)
-            self._write(self.deaths)
+            with self._lock:
+                for each in ids:
+                    self.deaths.pop(each, None)
+                    self._served.pop(each, None)
+                self._write()
 
     def forget(self) -> None:
         self._path.unlink(missing_ok=True)
 
-    def _write(self, deaths: Counter[str]) -> None:
+    def _write(self) -> None:
+        """As it is to be read if this process dies now."""
+        deaths = self.deaths + self._served
         if not deaths:
             self.forget()
             return
@@ -202,10 +257,11 @@ class Suspects:
 
 
 def _die_of(error: Exception) -> None:
-    """A broken accelerator is mended by a new process only; Ray starts it, and what was being served is noted."""
+    """What is broken for good is mended by a new process only; Ray starts it, and what was being served is noted."""
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.AcceleratorError) and "out of memory" not in str(error).lower():
-        print(f"recast: the accelerator is gone; ending the process: {error}", flush=True)
+    lost = torch is not None and isinstance(error, torch.AcceleratorError) and "out of memory" not in str(error).lower()
+    if lost or isinstance(error, Broken):
+        print(f"recast: the model's process cannot go on and ends: {error}", flush=True)
         os._exit(1)
 
 

@@ -8,37 +8,37 @@ from collections.abc import Iterator
 
 
 class Watchdog:
-    """Shoots its process when what it watches takes more than `seconds`. Whoever waits for the process counts the
-    death as it does any other."""
+    """Shoots its process when something it watches takes more than `seconds`. Whoever waits for the process counts the
+    death as it does any other. Several threads may be watched at once."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._deadline: float | None = None
-        self._what = ""
+        self._deadlines: dict[int, tuple[float, str]] = {}  # by thread
         threading.Thread(target=self._watch, daemon=True).start()
 
     @contextlib.contextmanager
     def watching(self, what: str) -> Iterator[None]:
-        self._what, self._deadline = what, time.monotonic() + self._seconds
+        self._deadlines[threading.get_ident()] = time.monotonic() + self._seconds, what
         try:
             yield
         finally:
-            self._deadline = None
+            self._deadlines.pop(threading.get_ident(), None)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """While somebody else works, who is watched over there."""
-        deadline, began = self._deadline, time.monotonic()
-        self._deadline = None
+        """While somebody else works for this thread, who is watched over there."""
+        watched, began = self._deadlines.pop(threading.get_ident(), None), time.monotonic()
         try:
             yield
         finally:
-            self._deadline = None if deadline is None else deadline + time.monotonic() - began
+            if watched is not None:
+                deadline, what = watched
+                self._deadlines[threading.get_ident()] = deadline + time.monotonic() - began, what
 
     def _watch(self) -> None:
         while True:
             time.sleep(min(1.0, self._seconds / 4))
-            deadline = self._deadline
-            if deadline is not None and time.monotonic() > deadline:
-                print(f"recast: {self._what} took more than {self._seconds:.0f} s; ending its process", flush=True)
+            late = [what for deadline, what in list(self._deadlines.values()) if time.monotonic() > deadline]
+            if late:
+                print(f"recast: {late[0]} took more than {self._seconds:.0f} s; ending its process", flush=True)
                 os._exit(1)

@@ -3,6 +3,7 @@
 RecastError
 ├── UserError      the user's mistake: one line on stderr, exit 2
 ├── BadInput       bad data: the row gets this reason code, the rest goes on
+├── Broken         a model or its device cannot go on in this process; a new one can
 └── Fenced         another process took the output over; this one must stop writing at once
 
 Anything else that escapes a stage is a bug: the row is recorded as `failed` with reason `internal_error`, the run
@@ -13,7 +14,7 @@ from schemas.reasons import Reason
 
 
 class RecastError(Exception):
-    """Base of the three."""
+    """Base of them all."""
 
 
 class UserError(RecastError):
@@ -30,6 +31,10 @@ class BadInput(RecastError):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+
+class Broken(RecastError):
+    """A role's process must end: what it holds is beyond repair, and a new process starts anew."""
 
 
 class Fenced(RecastError):

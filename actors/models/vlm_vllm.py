@@ -1,32 +1,46 @@
-"""Vision-language models on vLLM's offline engine, for what transformers is too slow for.
+"""Vision-language models on vLLM's asynchronous engine, for what transformers is too slow for.
 
-`vllm.LLM` and not the asynchronous engine: a call of `ask` hands over all its questions, between which the engine
-batches continuously, and answers when all are there; nothing streams, and whoever gathers the questions of several
-workers gathers them before this call. Written against vLLM 0.26 and 0.33.
+Every question goes into the engine as it comes, whoever asks it, so that a worker never waits for the slowest question
+of somebody else's batch. Pictures are prepared in several threads, which the engine allows only without its cache of
+prepared pictures; its cache of computed prompts needs that one not. Written against vLLM 0.26 and 0.33.
 
 Greedy decoding under the question's JSON schema. vLLM's kernels round differently in batches of different sizes, so a
 close call between two words may go the other way (VLLM_BATCH_INVARIANT=1 prevents it, and is slower).
 """
 
+import asyncio
 import math
+import os
+import threading
+import uuid
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 import vllm
 from PIL import Image as PillowImage
 from vllm.platforms import current_platform
-from vllm.sampling_params import StructuredOutputsParams
+from vllm.renderers import ChatParams
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from actors.models.answers import json_schema, max_bytes, read_answer
-from actors.models.batching import batched
 from actors.models.conversations import conversation
 from actors.models.loading import named
-from schemas.errors import BadInput, UserError
+from schemas.errors import Broken, UserError
 from schemas.questions import Answer, CropAnswer, Question, Unusable
+from schemas.reasons import Reason
 from schemas.video import Image
 
 MAX_IMAGES = 8  # of a question: a base, references, the output
+MAX_RENDERERS = 8  # threads that prepare pictures; more wait for each other
+STEP_TOKENS = 16_384  # of prompts per step; with the engine's own 2,048 few answers are under way at once
+CHAT = ChatParams(
+    chat_template_content_format="openai",  # keeps every name before its picture
+    # enable_thinking is passed on where the template knows it.
+    chat_template_kwargs={"add_generation_prompt": True, "enable_thinking": False},
+)
 
 
 class VllmVlm:
@@ -35,7 +49,7 @@ class VllmVlm:
     gpu_memory_gb: GiB of the GPU for weights, activations and cache, 0 for nearly all of it. max_tokens: of a prompt
     with its pictures (one per 32x32 pixels) and its answer. max_pixels: larger pictures are scaled down.
     load_format: "dummy" fills the weights at random, to measure speed where the checkpoint is not at hand.
-    Raises UserError when the model cannot be loaded or the GPU has less memory than that.
+    Raises UserError when the model cannot be loaded or the GPU has less memory than that; Broken when the engine died.
     """
 
     def __init__(
@@ -43,16 +57,16 @@ class VllmVlm:
         model: str,
         revision: str = "",
         dtype: str = "",
-        batch_size: int = 64,
+        batch_size: int = 256,
         gpu_memory_gb: float = 0.0,
         max_tokens: int = 16_384,
         max_pixels: int = 1_048_576,
         load_format: str = "safetensors",
     ) -> None:
-        self._batch_size, self._max_pixels = batch_size, max_pixels
+        self._max_pixels = max_pixels
         side = math.isqrt(max_pixels)
-        self._engine = named(model, vllm.LLM)(
-            model,
+        arguments = vllm.AsyncEngineArgs(
+            model=model,
             revision=revision or None,
             tokenizer_revision=revision or None,
             dtype=dtype or "auto",
@@ -60,36 +74,67 @@ class VllmVlm:
             trust_remote_code=False,
             max_model_len=max_tokens,
             max_num_seqs=batch_size,
+            max_num_batched_tokens=max(STEP_TOKENS, max_tokens),
             enable_prefix_caching=True,
+            mm_processor_cache_gb=0,
+            renderer_num_workers=min(MAX_RENDERERS, os.cpu_count() or 1),
             # What memory is set aside for: without this, for videos and for the largest picture the processor takes.
             limit_mm_per_prompt={"image": {"count": MAX_IMAGES, "width": side, "height": side}, "video": 0},
             structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
             **_memory(gpu_memory_gb),
         )
-        self.ask([Question(CropAnswer, "Is this picture grey?", [np.full((64, 64, 3), 127, np.uint8)])])  # warm-up
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True).start()
+        self._engine = named(model, asyncio.run_coroutine_threadsafe(_engine(arguments), self._loop).result)()
+        self._warm_up()
+
+    def submit(self, question: Question) -> "Future[Answer | Unusable]":
+        """The answer to come. Any thread may ask."""
+        chat = conversation(question, _shown, self._max_pixels)
+        return asyncio.run_coroutine_threadsafe(self._answered(chat, question), self._loop)
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
         """One per question, in order. A question that the model cannot take is Unusable with the reason why."""
-        # The engine queues what does not fit at once. All in one call: smaller ones would wait for their slowest.
-        answers = batched(self._answers, questions, len(questions))
-        return [Unusable(each.message, each.reason) if isinstance(each, BadInput) else each for each in answers]
+        return [answer.result() for answer in [self.submit(question) for question in questions]]
 
-    def _answers(self, questions: list[Question]) -> list[Answer | Unusable]:
-        outputs = self._engine.chat(
-            [conversation(question, _shown, self._max_pixels) for question in questions],
-            [_sampling(question) for question in questions],
-            use_tqdm=False,
-            chat_template_content_format="openai",  # keeps every name before its picture
-            chat_template_kwargs={"enable_thinking": False},  # passed on where the template knows it
-        )
-        texts = [output.outputs[0].text for output in outputs]
-        return [read_answer(text, question) for text, question in zip(texts, questions, strict=True)]
+    def close(self) -> None:
+        """End the engine's processes."""
+        self._loop.call_soon_threadsafe(self._engine.shutdown)
+
+    async def _answered(self, chat: list[dict[str, Any]], question: Question) -> Answer | Unusable:
+        try:
+            _, (prompt,) = await self._engine.renderer.render_chat_async([chat], CHAT)
+            async for output in self._engine.generate(prompt, _sampling(question), uuid.uuid4().hex):
+                text = output.outputs[0].text
+        except EngineDeadError as dead:
+            raise Broken(f"the engine of {type(self).__name__} died: {dead}") from dead
+        except Exception as error:  # what the engine thinks of this question; the others go on
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return Unusable(why[:500], Reason.MODEL_FAILED)
+        return read_answer(text, question)
+
+    def _warm_up(self) -> None:
+        """A question that any model can be asked: an engine that refuses it would refuse every one."""
+        grey = Question(CropAnswer, "Is this picture grey?", [np.full((64, 64, 3), 127, np.uint8)])
+        (answer,) = self.ask([grey])
+        if isinstance(answer, Unusable) and answer.reason is Reason.MODEL_FAILED:
+            raise RuntimeError(answer.message)
+
+
+async def _engine(arguments: Any) -> Any:
+    """In the loop that it will answer in."""
+    return vllm.AsyncLLMEngine.from_engine_args(arguments)
 
 
 def _sampling(question: Question) -> Any:
     schema = json_schema(question)
     form = StructuredOutputsParams(json=schema)
-    return vllm.SamplingParams(temperature=0.0, max_tokens=max_bytes(schema) + 1, structured_outputs=form)
+    return vllm.SamplingParams(
+        temperature=0.0,
+        max_tokens=max_bytes(schema) + 1,
+        structured_outputs=form,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 def _memory(gpu_memory_gb: float) -> dict[str, float]:

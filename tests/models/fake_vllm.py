@@ -6,6 +6,8 @@ read from the wheels: `python tests/models/fake_vllm.py VERSION FOLDER_OF_THE_WH
 """
 
 import ast
+import asyncio
+import enum
 import json
 import sys
 from dataclasses import dataclass, field
@@ -15,14 +17,20 @@ from typing import Any
 
 RECORDED = Path(__file__).with_name("vllm_api.json")
 SOURCES = {
-    "LLM": "entrypoints/llm.py",
+    "AsyncLLM": "v1/engine/async_llm.py",
+    "BaseRenderer": "renderers/base.py",
+    "ChatParams": "renderers/params.py",
     "EngineArgs": "engine/arg_utils.py",
+    "AsyncEngineArgs": "engine/arg_utils.py",
     "SamplingParams": "sampling_params.py",
+    "RequestOutputKind": "sampling_params.py",
     "StructuredOutputsParams": "sampling_params.py",
     "StructuredOutputsConfig": "config/structured_outputs.py",
     "BaseDummyOptions": "config/multimodal.py",
     "ImageDummyOptions": "config/multimodal.py",
+    "EngineDeadError": "v1/engine/exceptions.py",
 }
+CALLED = ("from_engine_args", "generate", "render_chat_async", "shutdown")
 TOTAL_BYTES = 80 * 2**30
 
 
@@ -32,28 +40,35 @@ def read_api(folder: Path) -> dict[str, list[str]]:
     for name, path in SOURCES.items():
         for node in ast.parse((folder / "vllm" / path).read_text("utf-8")).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
-                found[name] = [each.target.id for each in node.body if _is_field(each)]
+                found[name] = [field for each in node.body if (field := _field(each))]
                 for method in node.body:
-                    if isinstance(method, ast.FunctionDef) and method.name in ("__init__", "chat"):
+                    if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and method.name in CALLED:
                         every = [*method.args.args, *method.args.kwonlyargs]
-                        found[f"{name}.{method.name}"] = [each.arg for each in every if each.arg != "self"]
+                        found[f"{name}.{method.name}"] = [each.arg for each in every if each.arg not in ("self", "cls")]
     chat = [*(folder / "vllm").rglob("chat_utils.py"), *(folder / "vllm").rglob("chat_message.py")]
     parts = {part for path in chat for part in ("image_pil", "image_url") if f'"{part}": lambda' in path.read_text()}
     return {**found, "parts": ["text", *sorted(parts)]}
 
 
-def _is_field(node: ast.stmt) -> bool:
-    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not node.target.id.startswith("_")
+def _field(node: ast.stmt) -> str:
+    """The name that a statement of a class gives a value or a type, "" if it does neither."""
+    target = (
+        node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+    )
+    return target.id if isinstance(target, ast.Name) and not target.id.startswith("_") else ""
 
 
 @dataclass
 class Calls:
-    """What was asked of the engine. failing: texts of prompts that the engine refuses, as it does those too long."""
+    """What was asked of the engine. failing: texts of prompts that the engine refuses, as it does those too long.
+    dead: it answers nothing any more. delays: seconds that the answer to a prompt takes."""
 
     engine: dict[str, Any] = field(default_factory=dict)
     chats: list[dict[str, Any]] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
+    delays: dict[str, float] = field(default_factory=dict)
     missing: bool = False
+    dead: bool = False
 
 
 def fake_vllm(version: str, calls: Calls) -> dict[str, ModuleType]:
@@ -77,37 +92,76 @@ def fake_vllm(version: str, calls: Calls) -> dict[str, ModuleType]:
     class SamplingParams(Parameters):
         pass
 
-    class LLM:
-        def __init__(self, model: str, **given: Any) -> None:
-            own = {name: value for name, value in given.items() if name in api["LLM.__init__"]}
+    class ChatParams(Parameters):
+        pass
+
+    class AsyncEngineArgs(SimpleNamespace):
+        def __init__(self, **given: Any) -> None:
+            own = {name: value for name, value in given.items() if name in api["AsyncEngineArgs"]}
             check("EngineArgs", given.keys() - own.keys())
             check("StructuredOutputsConfig", given["structured_outputs_config"])
             image = given["limit_mm_per_prompt"]["image"]
             assert set(image) <= {*api["BaseDummyOptions"], *api["ImageDummyOptions"]}
-            if calls.missing:
-                raise OSError(f"{model} is not a local folder\nand is not a valid model identifier")
-            calls.engine = {"model": model, **given}
+            assert given["renderer_num_workers"] == 1 or given["mm_processor_cache_gb"] == 0  # as the real one does
+            super().__init__(**given)
 
-        def chat(self, messages: Any, sampling_params: Any = None, **given: Any) -> list[Any]:
-            check("LLM.chat", given)
-            assert len(messages) == len(sampling_params)
-            calls.chats.append({"messages": messages, "sampling_params": sampling_params, **given})
-            return [self._one(*each) for each in zip(messages, sampling_params, strict=True)]
+    class EngineDeadError(Exception):
+        pass
 
-        def _one(self, chat: Any, parameters: Any) -> Any:
+    class Renderer:
+        async def render_chat_async(self, conversations: Any, chat_params: Any, **given: Any) -> Any:
+            check("BaseRenderer.render_chat_async", given)
+            (chat,) = conversations
             parts = [part for message in chat for part in message["content"]]
             assert all(part["type"] in api["parts"] and part["type"] in part for part in parts)
             images = [part for part in parts if part["type"] == "image_pil"]
             if len(images) > calls.engine["limit_mm_per_prompt"]["image"]["count"]:
                 raise ValueError("at most 8 image(s) may be provided in one prompt")
-            if parts[-1]["text"] in calls.failing:
-                raise ValueError("the decoder prompt is longer than the maximum model length")
-            text = json.dumps(fitting(parameters.structured_outputs.json))
-            return SimpleNamespace(outputs=[SimpleNamespace(text=text[: parameters.max_tokens], finish_reason="stop")])
+            calls.chats.append({"messages": chat, **vars(chat_params)})
+            return conversations, [parts[-1]["text"]]
 
-    modules = {name: ModuleType(name) for name in ("vllm", "vllm.sampling_params", "vllm.platforms")}
-    vars(modules["vllm"]).update(LLM=LLM, SamplingParams=SamplingParams)
-    vars(modules["vllm.sampling_params"]).update(StructuredOutputsParams=StructuredOutputsParams)
+    class AsyncLLMEngine:
+        renderer = Renderer()
+
+        @classmethod
+        def from_engine_args(cls, engine_args: Any) -> Any:
+            asyncio.get_running_loop()
+            if calls.missing:
+                raise OSError(f"{engine_args.model} is not a local folder\nand is not a valid model identifier")
+            calls.engine = vars(engine_args)
+            return cls()
+
+        async def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> Any:
+            calls.chats[-1].setdefault("sampling_params", sampling_params)
+            if calls.dead:
+                raise EngineDeadError("EngineCore encountered an issue")
+            if prompt in calls.failing:
+                raise ValueError("the decoder prompt is longer than the maximum model length")
+            await asyncio.sleep(calls.delays.get(prompt, 0))
+            text = json.dumps(fitting(sampling_params.structured_outputs.json))
+            cut = text[: sampling_params.max_tokens]
+            yield SimpleNamespace(outputs=[SimpleNamespace(text=cut, finish_reason="stop")])
+
+    output_kinds = enum.Enum("RequestOutputKind", api["RequestOutputKind"])
+    contents: dict[str, dict[str, Any]] = {
+        "vllm": {
+            "AsyncLLMEngine": AsyncLLMEngine,
+            "AsyncEngineArgs": AsyncEngineArgs,
+            "SamplingParams": SamplingParams,
+        },
+        "vllm.sampling_params": {
+            "StructuredOutputsParams": StructuredOutputsParams,
+            "RequestOutputKind": output_kinds,
+        },
+        "vllm.renderers": {"ChatParams": ChatParams},
+        "vllm.v1": {},
+        "vllm.v1.engine": {},
+        "vllm.v1.engine.exceptions": {"EngineDeadError": EngineDeadError},
+        "vllm.platforms": {},
+    }
+    modules = {name: ModuleType(name) for name in contents}
+    for name, content in contents.items():
+        vars(modules[name]).update(content)
     platform = SimpleNamespace(get_device_total_memory=lambda device_id=0: TOTAL_BYTES)
     vars(modules["vllm.platforms"]).update(current_platform=platform)
     return modules

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from schemas.errors import UserError
+from schemas.errors import Broken, UserError
 from schemas.questions import CaptionAnswer, CategoriesAnswer, CropAnswer, Question, Unusable
 from schemas.reasons import Reason
 from tests.models.fake_vllm import RECORDED, Calls, fake_vllm
@@ -38,6 +38,7 @@ def test_the_engine_is_asked_for_what_the_profile_says(calls):
     assert (engine["dtype"], engine["load_format"], engine["trust_remote_code"]) == ("bfloat16", "safetensors", False)
     assert (engine["max_num_seqs"], engine["max_model_len"], engine["gpu_memory_utilization"]) == (24, 8192, 0.25)
     assert engine["enable_prefix_caching"] is True
+    assert engine["mm_processor_cache_gb"] == 0  # or only one thread may prepare pictures
     assert engine["structured_outputs_config"] == {"backend": "guidance", "disable_any_whitespace": True}
     assert engine["limit_mm_per_prompt"]["image"] == {"count": 8, "width": 512, "height": 512}
     assert len(calls.chats) == 1  # the warm-up
@@ -50,7 +51,7 @@ def test_the_engine_keeps_its_own_share_of_memory_unless_told(calls):
         made(gpu_memory_gb=81)
 
 
-def test_one_call_carries_all_questions_each_with_its_schema(calls):
+def test_every_question_carries_its_own_schema(calls):
     vlm = made(batch_size=2)
     asked = [
         Question(CaptionAnswer, "write", [PICTURE, PICTURE], names=["Image 1", "Output"]),
@@ -59,19 +60,40 @@ def test_one_call_carries_all_questions_each_with_its_schema(calls):
     ]
     answers = vlm.ask(asked)
     assert [type(answer) for answer in answers] == [question.answer for question in asked]
-    _, chat = calls.chats
+    chat = calls.chats[1]
     assert chat["chat_template_content_format"] == "openai"
-    assert chat["chat_template_kwargs"] == {"enable_thinking": False}
-    assert [part.get("text", part["type"]) for part in chat["messages"][0][1]["content"]] == [
+    assert chat["chat_template_kwargs"] == {"add_generation_prompt": True, "enable_thinking": False}
+    assert [part.get("text", part["type"]) for part in chat["messages"][1]["content"]] == [
         "Image 1:",
         "image_pil",
         "Output:",
         "image_pil",
         "write",
     ]
-    parameters = chat["sampling_params"][-1]
+    parameters = calls.chats[-1]["sampling_params"]
     assert parameters.temperature == 0.0
     assert parameters.structured_outputs.json["properties"]["categories"]["maxItems"] == 3
+
+
+def test_a_question_does_not_wait_for_those_of_others(calls):
+    vlm = made()
+    calls.delays = {"slow": 30.0}
+    slow = vlm.submit(Question(CropAnswer, "slow", [PICTURE]))
+    assert isinstance(vlm.submit(Question(CropAnswer, "quick", [PICTURE])).result(10), CropAnswer)
+    assert not slow.done()
+
+
+def test_a_dead_engine_ends_its_process_and_blames_no_question(calls):
+    vlm = made()
+    calls.dead = True
+    with pytest.raises(Broken, match="EngineCore"):
+        vlm.ask([Question(CropAnswer, "a", [PICTURE])])
+
+
+def test_an_engine_that_refuses_any_question_is_not_taken_for_one(calls):
+    calls.failing = {"Is this picture grey?"}
+    with pytest.raises(RuntimeError, match="maximum model length"):
+        made()
 
 
 def test_what_the_engine_refuses_falls_alone(calls):

@@ -4,7 +4,7 @@ import json
 import pickle
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from pipeline import model_host
 from pipeline.model_host import ModelHost, Suspects
 from schemas.config import EngineConfig, RoleConfig
-from schemas.errors import BadInput, UserError
+from schemas.errors import BadInput, Broken, UserError
 from schemas.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -195,3 +195,84 @@ def test_closing_frees_the_model_in_its_own_thread(start, model):
     ask(host, ["a"])
     host.close()
     assert len(model.threads) == 1
+
+
+class Stream:
+    """Answers items as futures, each when its event is set."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Future[str]] = {}
+
+    def submit(self, item):
+        return self.answers.setdefault(item, Future())
+
+    def await_submission(self, *items):
+        while not set(items) <= set(self.answers):
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def stream():
+    return Stream()
+
+
+@pytest.fixture
+def callers():
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def test_a_role_that_takes_items_as_they_come_is_not_kept_waiting(start, stream, callers):
+    host = start(build=lambda *_: stream)
+    slow = callers.submit(ask, host, ["slow", "slower"], call_id="1")
+    quick = callers.submit(ask, host, ["quick"], call_id="2")
+    stream.await_submission("slow", "slower", "quick")
+    stream.answers["quick"].set_result("done")
+    assert quick.result(10) == ["done"]
+    assert not slow.done()
+    stream.answers["slower"].set_result("second")
+    stream.answers["slow"].set_result("first")
+    assert slow.result(10) == ["first", "second"]
+
+
+def test_a_suspect_is_alone_with_a_role_that_takes_items_as_they_come(start, stream, callers, tmp_path):
+    (tmp_path / "host.suspects.json").write_text(json.dumps({"suspect": 1}))
+    host = start(build=lambda *_: stream)
+    before = callers.submit(ask, host, ["before"], call_id="1")
+    stream.await_submission("before")
+    suspect = callers.submit(ask, host, ["suspect"], call_id="suspect")
+    while not host._turns._closed:
+        time.sleep(0.01)
+    after = callers.submit(ask, host, ["after"], call_id="2")
+    stream.answers["before"].set_result("b")
+    assert before.result(10) == ["b"]
+    stream.await_submission("suspect")
+    assert "after" not in stream.answers
+    assert json.loads((tmp_path / "host.suspects.json").read_text()) == {"suspect": 2}
+    stream.answers["suspect"].set_result("s")
+    stream.await_submission("after")
+    stream.answers["after"].set_result("a")
+    assert (suspect.result(10), after.result(10)) == (["s"], ["a"])
+    assert not (tmp_path / "host.suspects.json").exists()
+
+
+def test_an_error_of_an_item_is_of_its_caller_alone(start, stream, callers):
+    host = start(build=lambda *_: stream)
+    calls = [callers.submit(ask, host, [item], call_id=item) for item in ("good", "bad")]
+    stream.await_submission("good", "bad")
+    stream.answers["bad"].set_exception(BadInput(Reason.BLURRED, "too blurred"))
+    stream.answers["good"].set_result("done")
+    assert calls[0].result(10) == ["done"]
+    with pytest.raises(BadInput, match="too blurred"):
+        calls[1].result(10)
+
+
+def test_what_is_beyond_repair_ends_the_process(start, stream, callers, monkeypatch):
+    ended = []
+    monkeypatch.setattr(model_host.os, "_exit", ended.append)
+    call = callers.submit(ask, start(build=lambda *_: stream), ["a"])
+    stream.await_submission("a")
+    stream.answers["a"].set_exception(Broken("the engine died"))
+    with pytest.raises(Broken):
+        call.result(10)
+    assert ended == [1]
