@@ -25,9 +25,10 @@ from pipeline.failures import Failure
 from pipeline.host import SessionLost
 from pipeline.link import LinkSource
 from pipeline.mine import MineClip
+from pipeline.models import fetch_missing
 from pipeline.planner import write_listing
 from pipeline.run import Run, Stopped, ask, check_writable, scratch, started
-from pipeline.settings import Settings, save
+from pipeline.settings import ROLES_OF, Settings, save
 from pipeline.synthesize import SynthesizeSample
 from pipeline.tables import storage_errors
 from schemas.errors import UserError
@@ -85,6 +86,7 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
     check_implementations(settings.profile)
+    fetch_missing(settings.profile, {role for roles in ROLES_OF.values() for role in roles}, say)
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"

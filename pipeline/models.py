@@ -1,7 +1,7 @@
 """`recast models`: what profiles load, under which licence, and whether it is here and fits this machine."""
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -18,6 +18,9 @@ from schemas.config import Profile, RoleConfig
 from schemas.errors import UserError
 
 Say = Callable[[str], None]
+
+MUST_PULL = ("absent", "incomplete")
+"""States of weights that cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,24 @@ def profiles_named(name: str | None) -> list[Profile]:
     return [profile for profile in shipped if any(map(weights_of, profile.roles.values()))]
 
 
+def fetch_missing(profile: Profile, role_names: Collection[str], say: Say) -> None:
+    """Pull what these roles load and this machine has not: before a run writes anything or waits for its processes.
+    Raises what `pull_all` raises."""
+    roles = {name: role for name, role in profile.roles.items() if name in role_names}
+    absent = [weights for role in roles.values() for weights in weights_of(role) if state(weights) in MUST_PULL]
+    if absent:
+        _pull(absent, say)
+
+
 def pull_all(profile: Profile, say: Say) -> None:
     """Fetch and check what a profile loads. Raises UserError when something cannot be had, Failure when something was
     damaged."""
-    wanted = dict.fromkeys(weights for role in profile.roles.values() for weights in weights_of(role))
-    for weights in wanted:
-        say(f"{weights.model} {weights.file}".strip())
+    _pull([weights for role in profile.roles.values() for weights in weights_of(role)], say)
+
+
+def _pull(wanted: list[Weights], say: Say) -> None:
+    for weights in dict.fromkeys(wanted):
+        say(f"fetching {weights.model} {weights.file}".strip())
         commit, damaged = pull(weights)
         if damaged:
             raise Failure(f"{weights.model}: damaged and deleted: {', '.join(damaged)}; pull again")
@@ -117,7 +132,7 @@ def check(profile: Profile) -> list[str]:
     if why_not := unfit(profile):
         problems.append(why_not)
     for row in rows([profile]):
-        if row.cached in ("absent", "incomplete"):
+        if row.cached in MUST_PULL:
             problems.append(f"{row.role}: {row.model} is {row.cached} in the cache; recast models pull gets it")
     return problems
 

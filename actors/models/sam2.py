@@ -16,6 +16,7 @@ from schemas.subject import Box, Detection, Track
 from schemas.video import Footage, Image
 from stages import masks
 
+MAX_OBJECTS = 24  # of a clip: a crowd must not take a pass for every box that no track explains
 _SAME = 0.5  # overlap of two boxes or masks of one phrase that show one thing
 _IDENTICAL = 0.8  # and of two phrases: a rider is not the horse, a puppy is the dog
 
@@ -32,9 +33,9 @@ class Sam2Segmenter:
     """Masks and tracks by SAM 2.1 (Ravi et al. 2024), from one Sam2VideoModel checkpoint of transformers.
 
     The detections of the anchor with the surest ones are the first objects: all boxes of one frame at once, followed
-    through the passage both ways. Detections at other anchors that no track explains are the next ones, and so on: so a
-    subject may enter late. What is followed to the same place again fills the gaps of its track. A footage without a
-    passage is segmented picture by picture.
+    through the passage both ways. Detections at other anchors that no track explains are the next ones, and so on, up
+    to MAX_OBJECTS: so a subject may enter late. What is followed to the same place again fills the gaps of its track. A
+    footage without a passage is segmented picture by picture.
 
     Anchors are read at full size, other frames as small as the passage is. A score is the probability that the object
     is there times the IoU the model predicts for its mask, so it is lower than what the masks' IoU turns out to be.
@@ -68,9 +69,9 @@ class Sam2Segmenter:
 
     def _tracks(self, clip: _Clip, waiting: dict[int, list[Detection]]) -> list[Track]:
         tracks: list[Track] = []
-        while any(waiting.values()):
+        while any(waiting.values()) and len(tracks) < MAX_OBJECTS:
             anchor = max(waiting, key=lambda anchor: (sum(each.score for each in waiting[anchor]), -anchor))
-            boxes = waiting.pop(anchor)
+            boxes = waiting.pop(anchor)[: MAX_OBJECTS - len(tracks)]
             for fresh in all_batched(partial(self._follow, clip, anchor), boxes, self._batch_size):
                 _join(tracks, fresh)
             waiting = {

@@ -12,6 +12,7 @@ import pytest
 import torch
 from synthetic_shot import BLUE, RED, Disc, frame_of, shot
 
+from actors.models.sam2 import MAX_OBJECTS
 from schemas.subject import Detection, Track
 from schemas.video import Footage, Mask
 from stages import masks
@@ -253,6 +254,15 @@ def test_no_more_objects_at_once_than_the_batch(followed, moving):
     _, truth = moving
     _, follower = followed([boxes(truth[0]) * 2, [], []])
     assert follower.asked == [(0, 2), (0, 2)]
+
+
+def test_a_crowd_is_followed_up_to_a_bound(followed, moving):
+    height, width = moving[0].images[0].shape[:2]
+    crowd = [np.zeros((height, width), np.bool_) for _ in range(2 * MAX_OBJECTS)]
+    for number, mask in enumerate(crowd):
+        mask[4 + 14 * (number // 12) :, 4 + 14 * (number % 12) :][:10, :10] = True
+    tracks, follower = followed([boxes(crowd)] * 3, [crowd] * 3)
+    assert len(tracks) == MAX_OBJECTS == sum(number for _, number in follower.asked)
 
 
 def test_objects_that_do_not_fit_together_are_followed_one_by_one(sam2, moving, monkeypatch):
