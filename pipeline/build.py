@@ -26,19 +26,21 @@ from pipeline.host import SessionLost
 from pipeline.link import LinkSource
 from pipeline.mine import MineClip
 from pipeline.models import fetch_missing
-from pipeline.planner import write_listing
-from pipeline.run import Run, Stopped, ask, check_writable, scratch, started
-from pipeline.settings import ROLES_OF, Settings, save
+from pipeline.planner import Planner, write_listing
+from pipeline.run import Product, Run, Stopped, ask, check_writable, scratch, started
+from pipeline.settings import Settings, roles_of, save
 from pipeline.synthesize import SynthesizeSample
 from pipeline.tables import storage_errors
 from schemas.errors import UserError
-from schemas.work import Phase
+from schemas.work import BUILD_PHASES, Phase
 
 MAX_REMOVED_SHARE = 0.10
 """A --sync that would remove more than this asks for --yes: a missing mount must not empty a dataset."""
 
 MAX_RESTARTS = 3
 """Sessions that may be lost to the death of the ledger's process before the run gives up."""
+
+PRODUCT = Product(BUILD_PHASES, Planner)
 
 STEPS: dict[Phase, type[Step]] = {
     Phase.CURATE: CurateSource,
@@ -86,7 +88,7 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
     check_implementations(settings.profile)
-    fetch_missing(settings.profile, {role for roles in ROLES_OF.values() for role in roles}, say)
+    fetch_missing(settings.profile, roles_of(PRODUCT.phases), say)
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"
@@ -95,7 +97,7 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
         check_writable(out)
         for restarts in itertools.count():
             try:
-                with started(out, settings, listing, partial(_make, settings), deadline) as run:
+                with started(out, settings, listing, partial(_make, settings), deadline, PRODUCT) as run:
                     outcome.seconds["start"] += time.monotonic() - began
                     _session(run, options, outcome, show, say)
                 break

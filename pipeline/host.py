@@ -9,6 +9,7 @@ import ray
 
 from cluster.local import die_with_parent
 from pipeline.ledger import Ledger
+from pipeline.edit_planner import EditPlanner
 from pipeline.planner import Planner
 from pipeline.reconcile import cascade, reconcile, record_dead_sources, remove_missing
 from pipeline.settings import Settings
@@ -32,9 +33,17 @@ class LedgerHost:
     """
 
     def __init__(
-        self, out: str, settings: Settings, run_id: str, listing: str, driver_pid: int, num_workers: int
+        self,
+        out: str,
+        settings: Settings,
+        run_id: str,
+        listing: str,
+        driver_pid: int,
+        num_workers: int,
+        planner: type[Planner | EditPlanner],
     ) -> None:
         self._settings = settings
+        self._make_planner = planner
         self._fatal: BaseException | None = None
         self._stopping = False
         self._num_workers = num_workers
@@ -51,8 +60,7 @@ class LedgerHost:
         """Take the output over; returns the epoch. Not part of construction, since Ray keeps only the text of what an
         actor's constructor raises, and who holds the output is a UserError."""
         self._ledger = _take_over(*self._arguments)
-        self._planner = Planner(self._ledger.tables, self._settings, self._listing_path)
-        self._generation = self._planner.generation()
+        self._planner: Any = self._make_planner(self._ledger.tables, self._settings, self._listing_path)
         return self._ledger.epoch
 
     def die_with_driver(self) -> None:
@@ -67,6 +75,7 @@ class LedgerHost:
     def open_wave(self, limit: int | None) -> bool:
         """Open the curation of the next wave; False when there is none."""
         if self._waves is None:
+            self._generation = self._planner.generation()
             self._waves = self._planner.waves(limit)
         else:
             self._generation += 1
@@ -80,10 +89,11 @@ class LedgerHost:
         self._open(phase, getattr(self._planner, phase.value)())
 
     def _open(self, phase: Phase, pages: Any) -> None:
-        attempts = self._settings.config.synthesis.max_attempts if phase is Phase.SYNTHESIZE else 1
+        config = self._settings.config
+        attempts = {Phase.SYNTHESIZE: config.synthesis.max_attempts, Phase.EDIT: config.editing.max_attempts}
         fingerprint = self._settings.fingerprints[phase]
         # Said here, at once: a source that polls may have taken every unit before the driver asks what waits.
-        self._phase_over = not self._ledger.open_phase(phase, pages, fingerprint, attempts, self._num_workers)
+        self._phase_over = not self._ledger.open_phase(phase, pages, fingerprint, attempts.get(phase, 1), self._num_workers)
         self._phase = phase
 
     def missing(self) -> tuple[int, int]:

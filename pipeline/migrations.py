@@ -29,7 +29,11 @@ def _links(tables: Handles, location: Location) -> None:
             _add_columns(tables[name], (column,), name)
 
 
-STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history, _links)
+def _edits(tables: Handles, location: Location) -> None:
+    """2 -> 3: `jobs` and `edits` exist (made empty by the caller)."""
+
+
+STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history, _links, _edits)
 
 
 def _add_columns(table: DeltaTable, names: tuple[str, ...], name: str) -> None:

@@ -16,6 +16,8 @@ _NAMES = {
     Phase.LINK: "link shots",
     Phase.SYNTHESIZE: "make samples",
     Phase.CAPTION: "word again",
+    Phase.ALIGN: "find targets",
+    Phase.EDIT: "edit videos",
 }
 
 

@@ -17,6 +17,8 @@ PARENT_TABLE = {
     Phase.LINK: "sources",  # by content hash
     Phase.SYNTHESIZE: "pairs",
     Phase.CAPTION: "samples",
+    Phase.ALIGN: "jobs",
+    Phase.EDIT: "jobs",
 }
 CHILD_TABLE = {
     Phase.CURATE: "clips",
@@ -24,7 +26,11 @@ CHILD_TABLE = {
     Phase.LINK: "pairs",
     Phase.SYNTHESIZE: "samples",
     Phase.CAPTION: "samples",
+    Phase.ALIGN: "jobs",
+    Phase.EDIT: "edits",
 }
+ATTEMPTED = (Phase.SYNTHESIZE, Phase.EDIT)
+"""What is tried again with another seed and rung when its verification fails."""
 
 NEXT_ATTEMPT_SQL = """
     SELECT parent_key, task, fingerprint, max(attempt) + 1 AS attempt
@@ -84,7 +90,7 @@ class Generation:
 
     def _add_children(self, unit: Unit, result: Result, fingerprint: str, moment: datetime) -> None:
         rows = dict(result.rows)
-        if unit.phase is Phase.SYNTHESIZE:
+        if unit.phase in ATTEMPTED:
             rows["attempts"] = [_attempt_row(unit, result, row) for row in rows.get("attempts") or [{}]]
             if unit.attempt == 0:  # a new start: what another fingerprint tried before is history
                 self.replaced["attempts"].append((unit.key, unit.task))
@@ -123,7 +129,7 @@ def suspect_row(unit: Unit, num_deliveries: int, fingerprint: str, run_id: str, 
 def _attempt_row(unit: Unit, result: Result, row: Row) -> Row:
     status = {Outcome.DONE: "ok", Outcome.RETRY: "rejected"}.get(result.outcome, "failed")
     defaults: Row = {
-        "pair_key": unit.key,
+        "pair_key": unit.key if unit.phase is Phase.SYNTHESIZE else None,
         "reason": None if result.outcome is Outcome.DONE else result.reason,
         "reasons": [str(result.reason)] if result.reason else [],
         "seconds": dict(result.seconds),

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.local import quiet_native_code, ray_session
+from pipeline.edit_planner import EditPlanner
 from pipeline.engine import Execution, MakeStep, num_workers, root_cause
 from pipeline.host import LedgerHost, SessionLost, WriterHost
+from pipeline.planner import Planner
 from pipeline.pools import Pools
-from pipeline.settings import ROLES_OF, Settings
+from pipeline.settings import Settings, roles_of
 from schemas.errors import RecastError, UserError
 from schemas.work import Phase
 
@@ -46,8 +49,9 @@ class Run:
         make_step: MakeStep,
         num_cpus: int,
         deadline: float | None,
+        product: "Product",
     ) -> None:
-        self._make_step = make_step
+        self._make_step, self._product = make_step, product
         self.out, self.settings, self.num_cpus = out, settings, num_cpus
         self.run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:6]}"
         self._deadline = deadline
@@ -59,7 +63,15 @@ class Run:
         self.ledger: Any = (
             ray.remote(LedgerHost)
             .options(**own)
-            .remote(str(out), settings, self.run_id, str(listing), os.getpid(), num_workers(settings, num_cpus))
+            .remote(
+                str(out),
+                settings,
+                self.run_id,
+                str(listing),
+                os.getpid(),
+                num_workers(settings, num_cpus),
+                product.planner,
+            )
         )
         ask(self.ledger.die_with_driver.remote())
         epoch = ask(self.ledger.take_over.remote())
@@ -98,8 +110,7 @@ class Run:
     def _start(self) -> Execution:
         """Workers, and the processes of models; each model is loaded by the first call."""
         callers = num_workers(self.settings, self.num_cpus)
-        needed = {role for roles in ROLES_OF.values() for role in roles}
-        self._pools = Pools(self.settings.profile, needed, self.run_id, callers, self.settings.config.engine)
+        self._pools = Pools(self.settings.profile, roles_of(self._product.phases), self.run_id, callers, self.settings.config.engine)
         self._execution = Execution(self._make_step, self._pools.roles, self, self.settings)
         return self._execution
 
@@ -161,13 +172,23 @@ def ask(reference: Any) -> Any:
         raise cause if isinstance(cause, RecastError | SessionLost) else failed from None
 
 
+@dataclass(frozen=True)
+class Product:
+    """What a run makes: its phases, and who says what is pending in them."""
+
+    phases: tuple[Phase, ...]
+    planner: type[Planner | EditPlanner]
+
+
 @contextmanager
-def started(out: Path, settings: Settings, listing: Path, make_step: MakeStep, deadline: float | None) -> Iterator[Run]:
+def started(
+    out: Path, settings: Settings, listing: Path, make_step: MakeStep, deadline: float | None, product: Product
+) -> Iterator[Run]:
     """A run with its Ray session; signals end it gracefully while it lasts."""
     engine = settings.config.engine
     os.environ["RECAST_DRIVER_PID"] = str(os.getpid())  # inherited by every process of the session
     with quiet_native_code(), ray_session(engine.object_store_mb) as num_cpus:
-        run = Run(out, settings, listing, make_step, num_cpus, deadline)
+        run = Run(out, settings, listing, make_step, num_cpus, deadline, product)
         before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
         for name in before:
             signal.signal(name, lambda number, _: run.note_signal(signal.Signals(number).name))

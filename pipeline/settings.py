@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,12 @@ ROLES_OF = {
     Phase.LINK: (),
     Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
     Phase.CAPTION: ("vlm",),
+    Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder"),
+    Phase.EDIT: ("video_generator", "image_editor", "detector", "segmenter", "embedder", "vlm"),
 }
+ALIGNING = {"max_frames", "working_short_side_px", "anchor_every"}
+"""Settings of `editing` that decide who is found where; the others decide what is drawn."""
+
 DEFAULT_PROFILE = "embedded"
 
 
@@ -35,6 +41,11 @@ class Settings:
     profile: Profile
     chosen: dict[str, Any]
     fingerprints: dict[str, str]  # per phase; "decision" and "verdict" for the thresholds of curation and verification
+
+
+def roles_of(phases: Iterable[Phase]) -> set[str]:
+    """Every role that one of these phases asks."""
+    return {role for phase in phases for role in ROLES_OF[phase]}
 
 
 def resolve(out: Path, profile_name: str | None, assignments: list[str]) -> Settings:
@@ -70,13 +81,19 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
     versions = [VERSIONS["synthesize"], VERSIONS["verify"]]
     synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, mine)
     caption = digest(VERSIONS["caption"], roles(Phase.CAPTION), config.captions.model_dump(mode="json"))
+    align = digest(VERSIONS["align"], roles(Phase.ALIGN), *found, config.editing.model_dump(mode="json", include=ALIGNING))
+    editing = config.editing.model_dump(mode="json", exclude={*ALIGNING, "max_attempts"})
+    edit = digest(VERSIONS["edit"], roles(Phase.EDIT), editing, align)
     return {
+        Phase.ALIGN: align,
+        Phase.EDIT: edit,
         Phase.CURATE: curate,
         Phase.MINE: mine,
         Phase.LINK: link,
         Phase.SYNTHESIZE: synthesize,
         Phase.CAPTION: caption,
         "decision": digest("decision", VERSIONS["curate"], config.curation_thresholds.model_dump(mode="json")),
+        "edit_verdict": digest("edit_verdict", VERSIONS["edit_checks"], config.edit_thresholds.model_dump(mode="json")),
         "verdict": digest("verdict", VERSIONS["verify"], config.verification.model_dump(mode="json")),
     }
 

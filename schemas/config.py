@@ -109,6 +109,20 @@ class VerificationThresholds(_Section):
     min_vlm_score: float = 0.5
 
 
+class EditConfig(_Section):
+    """`recast edit`: who is looked for and how what changes is generated."""
+
+    max_frames: int = Field(900, ge=1)  # of a clip: its masks are held at working size
+    working_short_side_px: int = Field(480, ge=64)  # of the masks
+    anchor_every: int = Field(2, ge=1)  # frames from one that is segmented to the next; those between are filled in
+    overlap_frames: int = Field(9, ge=0)  # that neighbouring windows of the generator share
+    sizing: Literal["fast", "sharp"] = "fast"  # what the generator sees: source pixels, or enlarged to its native size
+    native_pixels: int = Field(832 * 480, ge=4096)  # of `sharp`
+    joint: bool = False  # all targets in one pass: quicker, and they may be drawn on each other
+    format: Literal["h264", "prores", "ffv1", "png"] = "h264"
+    max_attempts: int = Field(2, ge=1)
+
+
 class CaptionConfig(_Section):
     languages: tuple[Literal["en", "zh"], ...] = Field(("en", "zh"), min_length=1)
     style: str = "plain"  # changes the wording, and so the caption fingerprint
@@ -144,6 +158,8 @@ class Config(_Section):
     synthesis: SynthesisConfig = SynthesisConfig()
     verification: VerificationThresholds = VerificationThresholds()
     captions: CaptionConfig = CaptionConfig()
+    editing: EditConfig = EditConfig()
+    edit_thresholds: EditThresholds = EditThresholds()
     engine: EngineConfig = EngineConfig()
 
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-VERSION = 2
+VERSION = 3
 """Bumped with every change below; pipeline/migrations.py brings older outputs up to date."""
 
 _COMMON = [
@@ -120,6 +120,36 @@ TABLES: dict[str, pa.Schema] = {
         ("member_sha256", pa.list_(pa.string())),
         ("profile", pa.string()),
     ),
+    # One row per clip and what is to change in it: who is in it, and what each change is about.
+    "jobs": _table(
+        ("uri", pa.string()),
+        ("stamp", pa.string()),  # of the source, as in `sources`
+        ("content_hash", pa.string()),
+        ("name", pa.string()),  # of everything made from it, unique in an output
+        ("request", pa.string()),  # JSON: the turns, the seed
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("fps", pa.float64()),
+        ("num_frames", pa.int64()),
+        ("instances", pa.list_(pa.string())),  # their names, numbered from left to right
+        ("bound", pa.string()),  # JSON: per turn and edit, the instances it is about
+        ("tracks", pa.string()),  # path below the output: their masks
+        ("preview", pa.string()),  # path below the output
+        ("message", pa.string()),
+    ),
+    "edits": _table(
+        ("content_hash", pa.string()),
+        ("source_uri", pa.string()),
+        ("name", pa.string()),
+        ("attempt", pa.int32()),
+        ("seed", pa.int64()),
+        ("video", pa.string()),  # path below the output
+        ("video_sha256", pa.string()),
+        ("num_frames", pa.int64()),
+        ("left_out", pa.list_(pa.string())),  # what of the source the video does not have, and why
+        ("verdict", _SCORES),
+        ("profile", pa.string()),
+    ),
     "attempts": _table(
         ("pair_key", pa.string()),
         ("task", pa.string()),
@@ -165,6 +195,8 @@ TABLES: dict[str, pa.Schema] = {
     ),
 }
 
-COMMIT_ORDER = ("clips", "subjects", "pairs", "samples", "attempts", "rejects", "suspects", "sources", "settled")
+COMMIT_ORDER = (
+    *("clips", "subjects", "pairs", "samples", "jobs", "edits", "attempts", "rejects", "suspects", "sources", "settled"),
+)
 """Children first, `settled` last: only `settled` makes a unit done, so a crash in between repeats the unit.
 `sources` next to it, since a new stamp says that the new bytes were seen to the end."""

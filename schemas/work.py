@@ -15,6 +15,12 @@ class Phase(StrEnum):
     LINK = "link"  # a source whose shots show subjects -> pairs across those shots
     SYNTHESIZE = "synthesize"  # a pair and a task -> a verified, captioned sample
     CAPTION = "caption"  # a sample whose words are out of date -> the same pixels, new words
+    ALIGN = "align"  # a source and what is to change in it -> who is in it, and what each change is about
+    EDIT = "edit"  # an aligned job -> its verified video
+
+
+BUILD_PHASES = (Phase.CURATE, Phase.MINE, Phase.LINK, Phase.SYNTHESIZE, Phase.CAPTION)
+EDIT_PHASES = (Phase.ALIGN, Phase.EDIT)
 
 
 class Outcome(StrEnum):
