@@ -3,17 +3,16 @@
 from typing import Protocol
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from schemas.edit import Action
 from schemas.fill import Surroundings, VideoFillRequest, View
 from schemas.keys import seed_of
 from schemas.video import Image
-from stages import backdrops, mosaic, retexture, tracked_paste
+from stages import backdrops, compositing, mosaic, retexture, tracked_paste
 from stages.appearance import look_of
 
-LIGHT_SIGMA_FRAMES = 3.0
-"""Over which the light of the background is evened: it changes with the scene, not from frame to frame."""
+SHADOW = 0.35
+"""That subjects throw on a new background, at most: without it they float."""
 
 
 class VideoGenerator(Protocol):
@@ -82,14 +81,7 @@ def _emptied(request: VideoFillRequest) -> list[Image]:
     # The seed goes by the words, not by the window: windows must fill alike what none of them sees.
     place = mosaic.background_of(request.frames, request.masks, known, seed_of(request.target, 0, "place"))
     seen = [place.seen_in(number, frame.shape) for number, frame in enumerate(request.frames)]
-    gains = np.array(
-        [
-            mosaic.light_gain(one, frame, mask)
-            for one, frame, mask in zip(seen, request.frames, request.masks, strict=True)
-        ]
-    )
-    even = gaussian_filter1d(gains, LIGHT_SIGMA_FRAMES, axis=0, mode="nearest")
-    return [np.clip(np.rint(one * gain), 0, 255).astype(np.uint8) for one, gain in zip(seen, even, strict=True)]
+    return mosaic.in_the_light_of(request.frames, request.masks, seen)
 
 
 def _backdrop(request: VideoFillRequest) -> list[Image]:
@@ -100,7 +92,9 @@ def _backdrop(request: VideoFillRequest) -> list[Image]:
         picture = request.references[0]
     else:
         picture = backdrops.backdrop_of(request.target or request.prompt, *plane_px)
-    return backdrops.behind(picture, known.to_plane, frame_px, plane_px)
+    behind = backdrops.behind(picture, known.to_plane, frame_px, plane_px)
+    subjects = request.subjects or [~mask for mask in request.masks]
+    return [compositing.contact_shadow(*each, SHADOW) for each in zip(behind, subjects, strict=True)]
 
 
 def _surroundings(request: VideoFillRequest) -> Surroundings:

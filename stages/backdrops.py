@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from stages import camera, regions
 from stages.appearance import Colour, look_of
 
 HORIZON = 0.46  # of the height
+ROOM = 0.12  # of the height, above and below what a frame shows, for the camera to look up and down
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,29 @@ PLACES: dict[str, Place] = {
 
 
 def backdrop_of(words: str, height_px: int, width_px: int) -> Image:
-    """A picture for words: the first place they name, else a place in the colours that the words have."""
+    """A picture for words: the place they name, in the light they name, else a place in the colours that they have."""
     found = re.findall(r"[a-z]+", words.lower())
-    places = [PLACES[word] for word in found if word in PLACES]
+    named = [PLACES[word] for word in found if word in PLACES]
+    light = next((place for place in named if place in _LIGHTS), None)
     look = look_of(words)
-    sky: Colour = (150, 180, 210)
-    place = places[0] if places else Place(sky, (214, 220, 226), look.base, look.second, look.second, 0.2)
+    invented = Place((150, 180, 210), (214, 220, 226), look.base, look.second, look.second, 0.2)
+    place = next((place for place in named if place not in _LIGHTS), light or invented)
+    if light is not None and place is not light:
+        place = _in_light(place, light)
     return _drawn(place, height_px, width_px, np.random.default_rng(seed_of(" ".join(found), 0, "backdrop")))
+
+
+_LIGHTS = {_SUNSET: 0.62, _NIGHT: 0.3}
+"""Times of day, and how light the ground is then."""
+
+
+def _in_light(place: Place, light: Place) -> Place:
+    def dim(colour: Colour) -> Colour:
+        red, green, blue = (round(_LIGHTS[light] * value) for value in colour)
+        return red, green, blue
+
+    ridge = dim(place.ridge) if place.ridge else None
+    return replace(place, sky=light.sky, haze=light.haze, ground=dim(place.ground), near=dim(place.near), ridge=ridge)
 
 
 def _drawn(place: Place, height: int, width: int, rng: np.random.Generator) -> Image:
@@ -69,7 +86,7 @@ def _drawn(place: Place, height: int, width: int, rng: np.random.Generator) -> I
     grain = _fractal(rng, height, width)
     depth = np.clip((np.arange(height)[:, None] - horizon) / max(height - horizon, 1), -0.25, 1)
     weight = np.where(depth > 0, 6 + 26 * depth, 10 * -depth * 2)
-    picture += (weight * grain)[..., None]
+    picture *= 1 + (weight * grain)[..., None] / 190
     if place.ridge is not None:
         top = horizon - _ridge(rng, width, height, place.jagged)
         standing = (np.arange(height)[:, None] >= top[None]) & (np.arange(height)[:, None] < horizon + 0.015 * height)
@@ -115,21 +132,28 @@ def _ridge(rng: np.random.Generator, width: int, height: int, jagged: float) -> 
 def behind(
     backdrop: Image, to_plane: Sequence[Homography], frame_px: tuple[int, int], plane_px: tuple[int, int]
 ) -> list[Image]:
-    """The backdrop as each frame (height, width) sees it, fixed in the plane that `to_plane` leads to.
+    """The backdrop as each frame (height, width) sees it: it goes by as the place did that the camera was pointed at.
 
-    plane_px: height and width of the frame that the plane was taken from; the backdrop covers it. Beyond, it goes on
-    mirrored. Of the camera's way only shift, turn and zoom are followed: a backdrop is far away.
+    to_plane: from pixels of each frame to a common plane; plane_px: height and width of the clip's frames there. Only
+    shifts are followed, up and down only within what the backdrop has: homographies of one plane, such as the ground,
+    turn and zoom as nothing far away does. To the sides it goes on mirrored.
     """
-    fitted = _covering(backdrop, *plane_px)
+    height, width = plane_px
+    room = round(ROOM * height)
+    fitted = _covering(backdrop, height + 2 * room, width)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (frame_px[1], frame_px[0])
-    return [
-        np.asarray(
-            cv2.warpAffine(fitted, _similarity(matrix, frame_px), size, flags=flags, borderMode=cv2.BORDER_REFLECT_101),
-            np.uint8,
-        )
-        for matrix in to_plane
-    ]
+    seen = []
+    for matrix in to_plane:
+        # A background is all of the frame, though the generator may be shown it at another scale.
+        centre = np.array([[(frame_px[1] - 1) / 2, (frame_px[0] - 1) / 2]])
+        x, y = camera.mapped(matrix, centre)[0]
+        down = (height - 1) / 2 + room * np.tanh((y - (height - 1) / 2) / max(room, 1))
+        scale_x, scale_y = width / frame_px[1], height / frame_px[0]
+        shift = np.array([[scale_x, 0, x - scale_x * centre[0, 0]], [0, scale_y, room + down - scale_y * centre[0, 1]]])
+        size = (frame_px[1], frame_px[0])
+        one = cv2.warpAffine(fitted, shift, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        seen.append(np.asarray(one, np.uint8))
+    return seen
 
 
 def _covering(picture: Image, height: int, width: int) -> Image:
@@ -138,15 +162,3 @@ def _covering(picture: Image, height: int, width: int) -> Image:
     tall, wide = max(round(picture.shape[0] * scale), height), max(round(picture.shape[1] * scale), width)
     top, left = (tall - height) // 2, (wide - width) // 2
     return regions.resize(picture, tall, wide)[top : top + height, left : left + width]
-
-
-def _similarity(matrix: Homography, frame_px: tuple[int, int]) -> NDArray[np.float64]:
-    """(2, 3): shift, turn and scale nearest to a homography on the corners of the frame (least squares)."""
-    corners = camera.corners_of(frame_px)
-    wanted = camera.mapped(matrix, corners)
-    centre, wanted_centre = corners.mean(axis=0), wanted.mean(axis=0)
-    a, b = corners - centre, wanted - wanted_centre
-    norm = float((a * a).sum())
-    cosine, sine = float((a * b).sum()) / norm, float((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum()) / norm
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    return np.column_stack([linear, wanted_centre - linear @ centre])

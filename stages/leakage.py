@@ -1,7 +1,7 @@
 """Leakage between instances: how much of what was drawn for one target lies on another's instance.
 
-MIVE (arXiv 2412.12877) calls it the cross-instance problem. Here it is measured on pixels: the change that a pass made,
-summed over the masks of all instances, and the part of it on instances that the target is not about.
+MIVE (arXiv 2412.12877) asks a classifier whose look an instance got. Here it is measured on pixels: of all that a pass
+changed in the frames, the part on instances that the target is not about.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ class Leakage:
 
     def __init__(self, tracks: Sequence[InstanceTrack], passes: Sequence[EditPass]) -> None:
         self._tracks, self._passes = tracks, passes
-        self._changed = np.zeros((len(passes), len(tracks)))
+        self._on_instance = np.zeros((len(passes), len(tracks)))
+        self._everywhere = np.zeros(len(passes))
 
     def add(self, number: int, frame: int, before: Image, after: Image) -> None:
         """What pass `number` made of a frame."""
@@ -31,17 +32,15 @@ class Leakage:
         difference = cv2.absdiff(before, after).max(axis=2).astype(np.float32)
         difference[difference < CHANGED_LEVELS] = 0
         small = cv2.resize(difference, (width, height), interpolation=cv2.INTER_AREA)
+        self._everywhere[number] += float(small.sum())
         for position, track in enumerate(self._tracks):
-            self._changed[number, position] += float(small[track.masks[frame]].sum())
+            self._on_instance[number, position] += float(small[track.masks[frame]].sum())
 
     def shares(self) -> list[list[float | None]]:
         """Per pass and target, in [0, 1]: the share of the change that is on instances of others; None: no change."""
-        return [
-            [_outside(self._changed[number], target) for target in one.targets]
-            for number, one in enumerate(self._passes)
-        ]
+        return [[self._share(number, target) for target in one.targets] for number, one in enumerate(self._passes)]
 
-
-def _outside(changed: np.ndarray[tuple[int], np.dtype[np.float64]], target: tuple[int, ...]) -> float | None:
-    total = float(changed.sum())
-    return float(1 - changed[list(target)].sum() / total) if total else None
+    def _share(self, number: int, target: tuple[int, ...]) -> float | None:
+        others = [position for position in range(len(self._tracks)) if position not in target]
+        everywhere = float(self._everywhere[number])
+        return float(self._on_instance[number, others].sum()) / everywhere if everywhere else None

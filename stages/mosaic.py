@@ -11,18 +11,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from schemas.errors import BadInput
 from schemas.fill import Homography, Surroundings
 from schemas.video import Image, Mask
-from stages import camera, inpainting, masks
+from stages import camera, inpainting, masks, regions
 
 MARGIN = 0.012  # around subjects in the views, of the long side: their soft edge and a little shadow
 MAX_CANVAS = 2.5  # of the frame's sides: beyond it the camera has turned too far for one plane
 MAX_SIDE_PX = 1600
-GAIN_RANGE = (0.85, 1.18)
-MIN_RING_PX = 50
-RING = 0.04  # of the long side, around the mask: there the picture must meet the frame
+GAIN_RANGE = (0.7, 1.4)
+LIGHT_STEP = 8  # pixels: light changes slowly over the picture
+LIGHT_REACHES = ((0.03, 1.0), (0.12, 1e-2), (0.5, 1e-4))  # of the long side, and how much each counts
+LIGHT_SIGMA_FRAMES = 3.0
 
 
 @dataclass(slots=True)
@@ -102,10 +104,34 @@ def _median(views: Sequence[tuple[Image, Mask, Homography]], size: tuple[int, in
     return result, np.asarray(counts > 0, np.bool_)
 
 
-def light_gain(background: Image, frame: Image, hidden: Mask) -> NDArray[np.float64]:
-    """(3,) gains that bring the background to the light of the frame, told by what is around the hidden part."""
-    ring = masks.dilate(hidden, RING * max(hidden.shape)) & ~masks.dilate(hidden, 3)
-    if np.count_nonzero(ring) < MIN_RING_PX:
-        return np.ones(3)
-    gains = np.median((frame[ring] + 8.0) / (background[ring] + 8.0), axis=0)
-    return np.asarray(np.clip(gains, *GAIN_RANGE))
+def in_the_light_of(frames: Sequence[Image], hidden: Sequence[Mask], seen: Sequence[Image]) -> list[Image]:
+    """The backgrounds `seen`, each as light as its frame is around the hidden part (True), from place to place.
+
+    The ratio is measured where both show the place, carried on smoothly below the hidden part, and evened over time.
+    """
+    ratios = [_ratio(*each) for each in zip(frames, hidden, seen, strict=True)]
+    even = gaussian_filter1d(np.stack(ratios), LIGHT_SIGMA_FRAMES, axis=0, mode="nearest")
+    height, width = frames[0].shape[:2]
+    lit = []
+    for image, ratio in zip(seen, even, strict=True):
+        gain = cv2.resize(ratio, (width, height), interpolation=cv2.INTER_LINEAR)
+        lit.append(np.clip(np.rint(image * gain), 0, 255).astype(np.uint8))
+    return lit
+
+
+def _ratio(frame: Image, hidden: Mask, seen: Image) -> NDArray[np.float32]:
+    """(H / LIGHT_STEP, W / LIGHT_STEP, 3) factors from `seen` to `frame`."""
+    height, width = hidden.shape
+    size = (max(width // LIGHT_STEP, 1), max(height // LIGHT_STEP, 1))
+    small, wanted = (
+        cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.float32) + 8 for each in (seen, frame)
+    )
+    free = ~regions.cover(masks.dilate(hidden, 3), size[1], size[0])
+    quotient = np.clip(wanted / small, *GAIN_RANGE)
+    # Far from where both are seen the neighbourhood is widened until something is.
+    total, weight = np.zeros((size[1], size[0], 3)), np.zeros((size[1], size[0]))
+    for reach, trust in LIGHT_REACHES:
+        sigma = reach * max(size)
+        weight += trust * cv2.GaussianBlur(free.astype(np.float64), (0, 0), sigma)
+        total += trust * cv2.GaussianBlur(np.where(free[..., None], quotient, 0).astype(np.float64), (0, 0), sigma)
+    return np.asarray((total + 1e-6) / (weight + 1e-6)[..., None], np.float32)

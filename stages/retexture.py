@@ -55,7 +55,9 @@ def _painted(
     shade = SHADE_AT_ENDS + (SHADE - SHADE_AT_ENDS) * room
     light = np.clip(texture[..., 0] + shade * (source[..., 0] - usual[0]), 2, 99)
     # A colour in the shade is less of a colour, and one in full light too.
-    strength = np.clip(light / np.maximum(texture[..., 0], 1), 0.25, 1.15)[..., None]
+    darker = light / np.maximum(texture[..., 0], 1)
+    lighter = (100 - light) / np.maximum(100 - texture[..., 0], 1)
+    strength = np.clip(np.minimum(darker, lighter), 0.25, 1.0)[..., None]
     tinted = texture[..., 1:] * strength + TINT * (source[..., 1:] - usual[1:])
     result = _rgb(np.dstack([light, tinted]).astype(np.float32))
     alpha = cv2.GaussianBlur(subject[near].astype(np.float32), (0, 0), EDGE_SIGMA_PX)[..., None]
