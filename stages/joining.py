@@ -20,6 +20,7 @@ GAIN_RANGE = (0.8, 1.25)
 MAX_OFFSET = 48.0  # levels at the middle of the colours: more is another picture, not another tint
 MIN_PIXELS = 64
 MAX_SAMPLES = 60_000
+ROUNDS, OUTLIER = 4, 2.5  # of the fit, and times the median error: pixels that are off by more are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,25 @@ def fit_colour(new: Sequence[Image], old: Sequence[Image], where: Sequence[Mask]
         np.concatenate([image[mask] for image, mask in zip(images, where, strict=True)])[::step]
         for images in (new, old)
     )
-    if len(new_pixels) < MIN_PIXELS:
-        return SAME
-    new_quartiles, old_quartiles = (np.quantile(each, [0.25, 0.5, 0.75], axis=0) for each in (new_pixels, old_pixels))
+    fit = SAME
+    alike = np.ones(len(new_pixels), np.bool_)
+    for _ in range(ROUNDS):
+        if np.count_nonzero(alike) < MIN_PIXELS:
+            break
+        fit = _matched(new_pixels[alike], old_pixels[alike])
+        # What the two drew differently is no matter of colour.
+        off = np.abs(fit.gain * new_pixels + fit.offset - old_pixels).max(axis=1)
+        alike = off <= OUTLIER * np.median(off) + 2
+    return fit
+
+
+def _matched(new: NDArray[np.uint8], old: NDArray[np.uint8]) -> ColourFit:
+    """The fit that gives the colours (N, 3) of `new` the middle and the spread of those of `old`."""
+    new_quartiles, old_quartiles = (np.quantile(each, [0.25, 0.5, 0.75], axis=0) for each in (new, old))
     spread = (old_quartiles[2] - old_quartiles[0] + 4) / (new_quartiles[2] - new_quartiles[0] + 4)
     gain = np.clip(spread, *GAIN_RANGE)
     # Means are finer than medians of whole levels; the middle half keeps outliers out.
-    shift = np.array([_middle(old_pixels[:, c]) - gain[c] * _middle(new_pixels[:, c]) for c in range(3)])
+    shift = np.array([_middle(old[:, c]) - gain[c] * _middle(new[:, c]) for c in range(3)])
     at_middle = gain * new_quartiles[1] + shift - new_quartiles[1]
     return ColourFit(gain, shift + np.clip(at_middle, -MAX_OFFSET, MAX_OFFSET) - at_middle)
 
