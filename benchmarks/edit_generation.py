@@ -1,5 +1,6 @@
 """Generation of edits around a generator: what stays bit-exact, seams between windows, leakage, removed subjects."""
 
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from stages.tubes import Sizing
 from stages.windows import FrameWindow, plan_windows
 
 CLIPS = ("davis_camel", "davis_dog", "davis_car-roundabout")
-LONG_FRAMES, LONG_PX = 330, (360, 640)
+LONG_FRAMES, LONG_PX = 325, (360, 640)  # five windows of 65 would cover it without sharing a frame
 MAX_FRAMES, OVERLAP = 81, 9
 TINT, GAIN, DRIFT = 14.0, 0.08, 10.0
 """Of the stand-in: levels and gain by which its windows differ, levels by which each drifts from its first frame to its
@@ -110,7 +111,7 @@ def _compared(frames: Sequence[Image], edited: Any, one: EditPass) -> dict[str, 
 
 @dataclass(slots=True)
 class DriftingGenerator:
-    """Draws the same texture in every window, but each in another tint, and drifting. strength 0: neither."""
+    """Draws the same in every window, but each in another tint, and drifting. strength 0: neither."""
 
     strength: float
     offsets: list[NDArray[np.float64]] = field(default_factory=list)
@@ -121,7 +122,7 @@ class DriftingGenerator:
         offset = self.strength * rng.uniform(-TINT, TINT, 3)
         drift = self.strength * rng.uniform(-DRIFT, DRIFT, 3)
         self.offsets.append(offset)
-        drawn = retexture.retexture(request.frames, request.masks, look_of("leopard"))
+        drawn = retexture.retexture(request.frames, request.masks, look_of(request.target))
         shares = np.linspace(0, 1, len(drawn))
         return [
             np.where(
@@ -152,11 +153,17 @@ def differences(edited: Sequence[Image], own: NDArray[np.bool_]) -> NDArray[np.f
     return np.array(found)
 
 
+def colour_steps(edited: Sequence[Image], own: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(T - 1,) levels by which the mean colour under the mask changes, of the channel that changes most."""
+    means = np.array([image[mask].mean(axis=0) for image, mask in zip(edited, own, strict=True)])
+    return np.abs(np.diff(means, axis=0)).max(axis=1)
+
+
 def visibility(apart: NDArray[np.float64], windows: Sequence[FrameWindow]) -> tuple[float, float]:
     """Largest and mean difference at the joints over the median elsewhere. A joint is every step from the last frame
     of one window alone to the first of the next alone."""
     at_joint = np.zeros(len(apart), np.bool_)
-    for one, other in zip(windows[:-1], windows[1:], strict=True):
+    for one, other in itertools.pairwise(windows):
         at_joint[other.start - 1 : one.stop] = True
     usual = float(np.median(apart[~at_joint]))
     return float(apart[at_joint].max() / usual), float(apart[at_joint].mean() / usual)
@@ -165,14 +172,21 @@ def visibility(apart: NDArray[np.float64], windows: Sequence[FrameWindow]) -> tu
 def seams(videos: Path) -> dict[str, dict[str, float]]:
     frames, tracks = long_clip(videos)
     own = tracks[0].masks
-    one = EditPass(Action.REPLACE, own, ((0,),), "leopard")
+    # Plain: a pattern that moves would hide what happens at the joints.
+    one = EditPass(Action.REPLACE, own, ((0,),), "a grey one")
     apart: dict[str, NDArray[np.float64]] = {}
-    windows = {}
-    for name, strength, overlap in (("steady", 0.0, OVERLAP), ("cut", 1.0, 0), ("joined", 1.0, OVERLAP)):
-        how = Generation("seams", max_frames=MAX_FRAMES, overlap=overlap)
+    windows, steps = {}, {}
+    runs = (
+        ("steady", 0.0, MAX_FRAMES, OVERLAP),
+        ("cut", 1.0, LONG_FRAMES // 5, 0),
+        ("joined", 1.0, MAX_FRAMES, OVERLAP),
+    )
+    for name, strength, max_frames, overlap in runs:
+        how = Generation("seams", max_frames=max_frames, overlap=overlap)
         edited = list(edit_clip(frames, tracks, [one], DriftingGenerator(strength).generate, how))
         apart[name] = differences(edited, own)
-        windows[name] = plan_windows(0, len(frames), MAX_FRAMES, overlap)
+        windows[name] = plan_windows(0, len(frames), max_frames, overlap)
+        steps[name] = colour_steps(edited, own)
     results = {}
     for name in ("cut", "joined"):
         # The camel's steps are uneven: each difference counts as a multiple of what it is without tint and drift.
@@ -184,6 +198,7 @@ def seams(videos: Path) -> dict[str, dict[str, float]]:
             "mean": mean,
             "raw_largest": raw_largest,
             "raw_mean": raw_mean,
+            "colour_step": max(float(steps[name][at.start - 1]) for at in windows[name][1:]),
         }
     return results
 
@@ -207,8 +222,9 @@ def leakages(videos: Path) -> dict[str, list[float]]:
     return found
 
 
-def removal(videos: Path) -> dict[str, float]:
-    """The dancer taken out of the composite, against the clip she was laid over: PSNR in dB where she was."""
+def removal(videos: Path) -> dict[str, Any]:
+    """The dancer taken out of the composite, against the clip she was laid over, where she was: PSNR in dB, and detail
+    as a share of the truth's."""
     frames, tracks = read(videos, "comp_dog_dancer")
     true, _ = read(videos, "davis_dog")
     who = next(number for number, track in enumerate(tracks) if "danc" in track.name or "person" in track.name)
@@ -221,11 +237,21 @@ def removal(videos: Path) -> dict[str, float]:
         for frame, mask in zip(frames, region, strict=True)
     ]
     return {
-        "untouched": psnr(frames, true, region),
-        "diffusion per frame": psnr(spread, true, region),
-        "clean plate": psnr(edited, true, region),
-        "outside": psnr(frames, true, ~grown(region, 4)),
+        "outside_db": psnr(frames, true, ~grown(region, 4)),
+        "fills": {
+            name: (psnr(found, true, region), detail(found, region) / detail(true, region))
+            for name, found in (("nothing", frames), ("diffusion, per frame", spread), ("clean plate", edited))
+        },
     }
+
+
+def detail(images: Sequence[Image], where: NDArray[np.bool_]) -> float:
+    """Mean absolute Laplacian in levels: a fill that is smooth has little."""
+    found = [
+        np.abs(cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.CV_32F))[masks.erode(at, 2)]
+        for image, at in zip(images, where, strict=False)
+    ]
+    return float(np.concatenate(found).mean())
 
 
 def psnr(found: Sequence[Image], true: Sequence[Image], where: NDArray[np.bool_]) -> float:
@@ -253,30 +279,41 @@ def _text(
     kept: list[dict[str, Any]],
     joints: dict[str, dict[str, float]],
     leaked: dict[str, list[float]],
-    removed: dict[str, float],
+    removed: dict[str, Any],
 ) -> str:
     rows = [[row[name] for name in ("clip", "action", "tube", "edited_px", "beyond_px", "changed_px")] for row in kept]
     exact = table(["clip", "action", "tube", "pixels changed", "beyond the feather", "of these changed"], rows)
     joint_rows = [
-        [name, each["windows"], each["largest"], each["mean"], each["raw_largest"], each["raw_mean"]]
+        [
+            name,
+            each["windows"],
+            each["largest"],
+            each["mean"],
+            each["raw_largest"],
+            each["raw_mean"],
+            each["colour_step"],
+        ]
         for name, each in joints.items()
     ]
-    seam = table(["windows are", "windows", "largest", "mean", "largest, raw", "mean, raw"], joint_rows)
+    seam = table(
+        ["windows are", "windows", "largest", "mean", "largest, raw", "mean, raw", "colour step, levels"], joint_rows
+    )
     leak = table(
         ["passes", "first target", "second target"],
         [[name, *(f"{100 * s:.2f} %" for s in shares)] for name, shares in leaked.items()],
     )
-    out = table(
-        ["in place of the dancer", "PSNR, dB"], [[name, value] for name, value in removed.items() if name != "outside"]
-    )
-    return f"""True masks, the embedded generator, before encoding. The feather is 3 px wide at 480p; `add` is a thin outline.
+    fills = [[name, db, share] for name, (db, share) in removed["fills"].items()]
+    out = table(["taken out by", "PSNR, dB", "detail"], fills)
+    return f"""True masks, the embedded generator, before encoding. The feather is 3 px wide at 480p.
 
 {exact}
 
-Seams: {LONG_FRAMES} frames of the camel walking to and fro, windows of at most {MAX_FRAMES} frames that share {OVERLAP}, a stand-in that tints each window
-by up to {TINT:.0f} levels and {100 * GAIN:.0f} % and drifts by up to {DRIFT:.0f} levels within it. The difference between neighbouring frames at the
-joints over its median elsewhere, each as a multiple of what it is when the same is drawn without tint and drift; raw: not divided by that, so with
-the camel's uneven steps in it. Cut: windows that share nothing.
+Seams: {LONG_FRAMES} frames of the camel walking to and fro, windows of at most {MAX_FRAMES} that share {OVERLAP},
+a stand-in that tints each window by up to {TINT:.0f} levels and {100 * GAIN:.0f} % and drifts by up to {DRIFT:.0f}
+levels within it. The difference between neighbouring frames at the joints over its median elsewhere, each as a
+multiple of what it is when the same is drawn without tint and drift; raw: not divided by that, so with the camel's uneven steps
+in it. Colour step: the largest change of the mean colour from the last frame before a window to its first. Cut: windows
+of {LONG_FRAMES // 5} that share nothing.
 
 {seam}
 
@@ -284,6 +321,7 @@ Leakage on `comp_dog_dancer`: of what was changed for a target, the part on the 
 
 {leak}
 
-The dancer removed from the composite, against the clip she was laid over (which the composite equals elsewhere to {removed["outside"]:.1f} dB):
+The dancer removed from the composite, against the clip she was laid over, where she was (elsewhere the composite equals
+it to {removed["outside_db"]:.1f} dB). Detail: mean Laplacian over the truth's.
 
 {out}"""

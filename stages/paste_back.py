@@ -61,8 +61,8 @@ def coverage(mask: Mask, others: Mask) -> NDArray[np.float32]:
 def colour_cast(source: Sequence[Image], generated: Sequence[Image], where: Sequence[Mask]) -> NDArray[np.float64]:
     """(3,) levels by which what was generated is off, told by the ring around the masks of a window's frames.
 
-    where: the ring of each frame: generated, though it should look like the source. Where the two differ there from
-    pixel to pixel something else was drawn, and it tells nothing: then 0.
+    where: the ring of each frame: generated, though it should look like the source. Where the two differ there by much,
+    or from pixel to pixel, something else was drawn, and it tells nothing: then 0.
     """
     differences = [
         one[ring].astype(np.int16) - other[ring]
@@ -73,9 +73,10 @@ def colour_cast(source: Sequence[Image], generated: Sequence[Image], where: Sequ
         return np.zeros(3)
     values = np.concatenate(differences)
     typical = np.median(values, axis=0)
-    if np.median(np.abs(values - typical), axis=0).max() > MAX_CAST_SPREAD:
+    spread = np.median(np.abs(values - typical), axis=0)
+    if spread.max() > MAX_CAST_SPREAD or np.abs(typical).max() > MAX_CAST:
         return np.zeros(3)
-    return np.asarray(np.clip(typical, -MAX_CAST, MAX_CAST), np.float64)
+    return np.asarray(typical, np.float64)
 
 
 def paste_back(source: Image, generated: Image, alpha: NDArray[np.float32]) -> Image:

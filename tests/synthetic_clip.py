@@ -1,4 +1,4 @@
-"""A made-up clip to edit: two discs over a textured ground under a panning camera, their tracks, and the empty ground."""
+"""A made-up clip to edit: two discs over textured ground, a panning camera, their tracks, and the empty ground."""
 
 import numpy as np
 from synthetic_shot import BLUE, Disc, frame_of

@@ -47,6 +47,6 @@ def test_windows_are_4n_plus_1_share_enough_and_are_no_more_than_needed(num_fram
 def test_a_fade_goes_from_the_old_to_the_new(num_shared):
     weights = fade_in(num_shared)
     assert np.all(np.diff(weights) > 0)
-    assert 0 < weights[0]
+    assert weights[0] > 0
     assert weights[-1] < 1
     assert np.allclose(weights + weights[::-1], 1)
