@@ -188,7 +188,7 @@ def seams(videos: Path) -> dict[str, dict[str, float]]:
         windows[name] = plan_windows(0, len(frames), max_frames, overlap)
         steps[name] = colour_steps(edited, own)
     results = {}
-    for name in ("cut", "joined"):
+    for name in ("cut", "joined", "steady"):
         # The camel's steps are uneven: each difference counts as a multiple of what it is without tint and drift.
         largest, mean = visibility(apart[name] / apart["steady"], windows[name])
         raw_largest, raw_mean = visibility(apart[name], windows[name])
@@ -311,8 +311,8 @@ def _text(
 Seams: {LONG_FRAMES} frames of the camel walking to and fro, windows of at most {MAX_FRAMES} that share {OVERLAP},
 a stand-in that tints each window by up to {TINT:.0f} levels and {100 * GAIN:.0f} % and drifts by up to {DRIFT:.0f}
 levels within it. The difference between neighbouring frames at the joints over its median elsewhere, each as a
-multiple of what it is when the same is drawn without tint and drift; raw: not divided by that, so with the camel's uneven steps
-in it. Colour step: the largest change of the mean colour from the last frame before a window to its first. Cut: windows
+multiple of what it is when the same is drawn without tint and drift (steady); raw: not divided by that, so with the
+camel's uneven steps in it. Colour step: the largest change of the mean colour from the last frame before a window to its first. Cut: windows
 of {LONG_FRAMES // 5} that share nothing.
 
 {seam}
