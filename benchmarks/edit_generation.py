@@ -312,8 +312,8 @@ Seams: {LONG_FRAMES} frames of the camel walking to and fro, windows of at most 
 a stand-in that tints each window by up to {TINT:.0f} levels and {100 * GAIN:.0f} % and drifts by up to {DRIFT:.0f}
 levels within it. The difference between neighbouring frames at the joints over its median elsewhere, each as a
 multiple of what it is when the same is drawn without tint and drift (steady); raw: not divided by that, so with the
-camel's uneven steps in it. Colour step: the largest change of the mean colour from the last frame before a window to its first. Cut: windows
-of {LONG_FRAMES // 5} that share nothing.
+camel's uneven steps in it. Colour step: the largest change of the mean colour from the last frame before a window to
+its first. Cut: windows of {LONG_FRAMES // 5} that share nothing.
 
 {seam}
 

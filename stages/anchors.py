@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from schemas.video import Mask
-from stages import masks
 
 SIGMA_FRAMES = 2.0
 
@@ -44,9 +43,3 @@ def _between(counts: NDArray[np.int64], tail: float) -> tuple[float, float]:
     inside = slice(int(np.searchsorted(cumulated, 0.0, side="right")) - 1, int(np.searchsorted(cumulated, 1.0)) + 1)
     low, high = np.interp([tail, 1 - tail], cumulated[inside], at[inside])
     return float(low), float(high)
-
-
-def area_scale(frame_masks: Sequence[Mask]) -> float:
-    """Square root of the usual area of the masks, in pixels; 1 when all are empty."""
-    areas = [masks.area_px(mask) for mask in frame_masks if mask.any()]
-    return float(np.sqrt(np.median(areas))) if areas else 1.0
