@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 from sections import Section
 
-PARTS = ("shots", "masks", "pairs", "yield", "verification", "probe")
+PARTS = ("shots", "masks", "pairs", "yield", "verification", "probe", "edit_generation")
 
 
 def run(parts: list[str], videos: Path, work: Path) -> dict[str, Section]:
@@ -26,7 +26,8 @@ def run(parts: list[str], videos: Path, work: Path) -> dict[str, Section]:
         began = time.perf_counter()
         folder = work / part
         folder.mkdir(parents=True, exist_ok=True)
-        sections[part] = importlib.import_module(f"quality_{part}").measure(videos, folder)
+        module = part if part.startswith("edit_") else f"quality_{part}"
+        sections[part] = importlib.import_module(module).measure(videos, folder)
         print(f"{part}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return sections
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.edit import Action
 from schemas.sample import Plate
 from schemas.video import Image, Mask
 
@@ -57,12 +61,40 @@ class Filled:
     replacement_mask: Mask | None = None
 
 
+NEUTRAL = 127
+"""Grey: what lies under a mask where nothing steers what is drawn."""
+
+Homography = NDArray[np.float64]
+"""3x3, from pixels (x, y, 1) of one picture to those of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A frame of the clip, the pixels that are no background in it, and the way to the plane of its first frame."""
+
+    image: Image
+    subjects: Mask
+    to_plane: Homography
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the rest of the clip shows of the place. to_plane: one per frame of the request, into the same plane that
+    the views are laid into."""
+
+    to_plane: list[Homography]
+    views: list[View]
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFillRequest:
     """Regenerate `masks` (True) of `frames`, one mask per frame, all of one size; pixels outside come back bit-exact.
 
-    controls: pictures of the frames' size (depth, pose) that steer what is drawn under the masks; None leaves it free.
-    references: what to draw, one subject each, on white.
+    prompt: the full description. target: the words as the user said them, "" where something is removed. negative: what
+    must not be drawn. controls: pictures of the frames' size (depth, pose) that steer what is drawn under the masks,
+    NEUTRAL where it is free; None leaves all of it free. references: what to draw, one subject each, on white.
+    subjects: where what is edited stands in each frame; None = wherever the masks are. surroundings: what is known of
+    the clip beyond these frames. A generator may leave `subjects` and `surroundings` unused.
     """
 
     frames: list[Image]
@@ -71,3 +103,8 @@ class VideoFillRequest:
     seed: int
     references: list[Image] = field(default_factory=list)
     controls: list[Image] | None = None
+    action: Action = Action.REPLACE
+    target: str = ""
+    negative: str = ""
+    subjects: list[Mask] | None = None
+    surroundings: Surroundings | None = None

@@ -14,13 +14,12 @@ from diffusers import UniPCMultistepScheduler, WanVACEPipeline
 
 from actors.models import latent_frames
 from actors.models.diffusion import hole, load_pipeline, picture, seeded
-from schemas.fill import VideoFillRequest
+from schemas.fill import NEUTRAL, VideoFillRequest
 from schemas.video import Image, Mask
 from stages import regions
 
 T = TypeVar("T")
 
-NEUTRAL = 127
 MULTIPLE = 16
 MAX_REFERENCES = 3  # as in training
 GUIDANCE = 5.0
@@ -98,7 +97,7 @@ class WanVaceGenerator:
         self._schedule(height * width)
         made = self._pipeline(
             prompt=request.prompt,
-            negative_prompt=NEGATIVE,
+            negative_prompt=", ".join(filter(None, (request.negative, NEGATIVE))),
             video=[picture(frame) for frame in shown],
             mask=[hole(mask) for mask in masks],
             reference_images=references or None,
