@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from schemas.tracks import InstanceTrack
 from stages import masks
+from stages.motion import Map
 from stages.transport import Transport
 
 _MEMORY_FRAMES = 12  # so long a mask is carried along, while nothing is seen of its instance
@@ -38,11 +39,15 @@ def unswap(tracks: Sequence[InstanceTrack], transport: Transport) -> tuple[list[
     if len(tracks) < 2:
         return list(tracks), []
     present = np.stack([each.masks.any(axis=(1, 2)) for each in tracks])
+    small = [
+        {int(at): transport.reduced(each.masks[at]) for at in np.flatnonzero(there)}
+        for each, there in zip(tracks, present, strict=True)
+    ]
     orders, swaps = np.empty(present.shape, np.int64), []
     now, last = np.arange(len(tracks)), dict[int, int]()
     doubted: set[tuple[int, int]] = set()
     for frame in range(present.shape[1]):
-        fits = _fits(tracks, transport, orders, last, present[:, frame], frame)
+        fits = _fits(small, transport, orders, last, frame)
         chosen = _best(fits, now)
         moved = [int(who) for who in np.flatnonzero(chosen != now) if present[[chosen[who], now[who]], frame].any()]
         if moved:
@@ -57,22 +62,15 @@ def unswap(tracks: Sequence[InstanceTrack], transport: Transport) -> tuple[list[
 
 
 def _fits(
-    tracks: Sequence[InstanceTrack],
-    transport: Transport,
-    orders: Order,
-    last: dict[int, int],
-    present: NDArray[np.bool_],
-    frame: int,
+    small: Sequence[dict[int, Map]], transport: Transport, orders: Order, last: dict[int, int], frame: int
 ) -> Values:
     """(names, tracks) IoU of each name's last mask, carried here, with each track's mask; NaN where there is none."""
-    fits = np.full((len(tracks), len(tracks)), np.nan)
+    fits = np.full((len(small), len(small)), np.nan)
+    here = [each[frame] > 0.5 if frame in each else None for each in small]
     for who, before in last.items():
-        if frame - before > _MEMORY_FRAMES:
-            continue
-        carried = transport.carry(tracks[orders[who, before]].masks[before], before, frame) > 0.5
-        fits[who] = [
-            masks.iou(carried, each.masks[frame]) if there else 0.0 for each, there in zip(tracks, present, strict=True)
-        ]
+        if frame - before <= _MEMORY_FRAMES:
+            carried = transport.carry(small[orders[who, before]][before], before, frame) > 0.5
+            fits[who] = [0.0 if mask is None else masks.iou(carried, mask) for mask in here]
     return fits
 
 

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.tracks import InstanceTrack, MaskVideo
 from schemas.video import Mask
-from stages import masks
+from stages import masks, segmentation
 from stages.motion import Map
 from stages.naming import Swap, unswap
-from stages.transport import Transport
+from stages.transport import Transport, enlarged
 
 MAX_GAP_FRAMES = 12  # half a second: who is away for longer has left
 _MIN_LIFE_FRAMES = 3
@@ -25,6 +26,10 @@ _OWN_VOTE = 1.5  # against 1 for each neighbour: a frame keeps what two of four 
 _MIN_SURVIVING = 0.3  # IoU of what both ends of a gap expect in its middle: less, and it was not there
 _STRANGE = 0.5  # IoU with what both neighbours expect
 _AGREED = 0.7  # of what they expect
+_SURE_PX = 4.0  # inside or outside of the outline: more says no more
+_COLOUR_WEIGHT = 0.5
+_COLOUR_LIMIT = 4.0
+_RING_SHARE = 0.4  # of the root of the area: what counts as surroundings
 
 
 def repair(tracks: Sequence[InstanceTrack], transport: Transport) -> tuple[list[InstanceTrack], list[Swap]]:
@@ -66,45 +71,70 @@ def _is_strange(video: MaskVideo, before: int, frame: int, after: int, transport
     if after - before > 2 * _REACH_FRAMES or not video[before].any():
         return False
     areas = [masks.area_px(video[each]) for each in (before, frame, after)]
-    if areas[1] > _AGREED * min(areas[0], areas[2]) and _AGREED * areas[1] < max(areas[0], areas[2]):
+    if _AGREED * min(areas[0], areas[2]) <= areas[1] <= max(areas[0], areas[2]) / _AGREED:
         return False  # cheap, and nearly always the answer
-    one, other = (transport.carry(video[each], each, frame) > 0.5 for each in (before, after))
-    return masks.iou(one, other) >= _AGREED and max(masks.iou(one, video[frame]), masks.iou(other, video[frame])) < (
-        _STRANGE
-    )
+    own, one, other = (_carried(video, each, frame, transport) for each in (frame, before, after))
+    return masks.iou(one, other) >= _AGREED and max(masks.iou(one, own), masks.iou(other, own)) < _STRANGE
+
+
+def _carried(video: MaskVideo, start: int, end: int, transport: Transport) -> Mask:
+    return np.asarray(transport.carry(transport.reduced(video[start]), start, end) > 0.5, dtype=np.bool_)
 
 
 def fill(track: InstanceTrack, transport: Transport) -> InstanceTrack:
     """The track with its gaps of at most MAX_GAP_FRAMES filled in, which are then not `seen`.
 
     The masks on both sides are carried into the gap along the flow, and blended by their signed distances: the nearer
-    in time counts more. What both sides do not agree on was away, and stays so.
+    in time counts more. Where they differ, colours count as well. If they have little in common in the middle, the
+    instance was away, and stays so.
     """
     filled = track.masks.copy()
     for life in _lives(track.masks):
         for before, after in pairwise(life):
             if after - before > 1:
-                filled[before + 1 : after] = _between(track.masks[before], track.masks[after], before, after, transport)
+                filled[before + 1 : after] = _between(track.masks, before, after, transport)
     return _with_masks(track, filled, track.seen & track.masks.any(axis=(1, 2)))
 
 
-def _between(first: Mask, last: Mask, before: int, after: int, transport: Transport) -> MaskVideo:
+def _between(video: MaskVideo, before: int, after: int, transport: Transport) -> MaskVideo:
     """(after - before - 1, H, W): the masks of the frames in between; empty ones where the two do not fit together."""
     span, middle = after - before, (before + after) // 2
-    blank: MaskVideo = np.zeros((span - 1, *first.shape), np.bool_)
-    if masks.iou(*(transport.carry(*each, middle) > 0.5 for each in ((first, before), (last, after)))) < _MIN_SURVIVING:
-        return blank
+    found: MaskVideo = np.zeros((span - 1, *video.shape[1:]), np.bool_)
+    if masks.iou(*(_carried(video, each, middle, transport) for each in (before, after))) < _MIN_SURVIVING:
+        return found
     for frame in range(before + 1, after):
         later = (frame - before) / span
-        one, other = transport.carry(first, before, frame) > 0.5, transport.carry(last, after, frame) > 0.5
+        one, other = (_carried(video, each, frame, transport) for each in (before, after))
         if one.any() and other.any():
-            blank[frame - before - 1] = (1 - later) * _inside_px(one) + later * _inside_px(other) > 0
-    return blank
+            inside = np.tanh(((1 - later) * _inside_px(one) + later * _inside_px(other)) / _SURE_PX)
+            looks = _looks_like(video, before, frame, after, transport)
+            inside = np.where(one ^ other, inside + _COLOUR_WEIGHT * looks, inside)
+            found[frame - before - 1] = enlarged(inside.astype(np.float32), *video.shape[1:]) > 0
+    return found
 
 
 def _inside_px(mask: Mask) -> Map:
     """Signed distance that is finite for a mask that fills the frame."""
     return np.clip(masks.signed_distance(mask), -1e4, 1e4)
+
+
+def _looks_like(video: MaskVideo, before: int, frame: int, after: int, transport: Transport) -> Map:
+    """(h, w) how much more the colours of a frame are those of the instance than of its surroundings, as log likelihood
+    ratio, learned from the frames on both sides of a gap."""
+    ends = [transport.reduced(video[each]) > 0.5 for each in (before, after)]
+    rings = [
+        (away > 1) & (away < _RING_SHARE * np.sqrt(masks.area_px(end)))
+        for end in ends
+        for away in [masks.distance_to(end)]
+    ]
+    blank = np.zeros_like(ends[0])
+    ratio = segmentation.colour_ratio(
+        np.vstack([transport.images[each] for each in (before, frame, after)]),
+        np.vstack([ends[0], blank, ends[1]]),
+        np.vstack([rings[0], blank, rings[1]]),
+    )
+    own = np.clip(ratio[len(blank) : 2 * len(blank)], -_COLOUR_LIMIT, _COLOUR_LIMIT)
+    return np.asarray(cv2.blur(own, (5, 5)), dtype=np.float32)
 
 
 def steady(track: InstanceTrack, transport: Transport) -> InstanceTrack:
@@ -114,14 +144,16 @@ def steady(track: InstanceTrack, transport: Transport) -> InstanceTrack:
     half of the votes of the frames that show it. An instance that is not in the picture stays out of it.
     """
     voted = track.masks.copy()
-    present = set(_present(track.masks))
+    present = _present(track.masks)
+    small = {frame: transport.reduced(track.masks[frame]) for frame in present}
     for frame in present:
-        near = [each for each in range(frame - _REACH_FRAMES, frame + _REACH_FRAMES + 1) if each in present]
-        votes = sum(
-            ((_OWN_VOTE if each == frame else 1.0) * transport.carry(track.masks[each], each, frame) for each in near),
-            np.zeros(voted.shape[1:], np.float32),
-        )
-        outcome = votes > (_OWN_VOTE + len(near) - 1) / 2
+        near = [each for each in range(frame - _REACH_FRAMES, frame + _REACH_FRAMES + 1) if each in small]
+        votes = np.zeros_like(small[frame])
+        for each in near:
+            if each != frame:
+                votes = votes + transport.carry(small[each], each, frame)
+        all_votes = enlarged(votes, *voted.shape[1:]) + _OWN_VOTE * track.masks[frame]
+        outcome = all_votes > (_OWN_VOTE + len(near) - 1) / 2
         if outcome.any():
             voted[frame] = outcome
     return _with_masks(track, voted, track.seen)

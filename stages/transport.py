@@ -16,31 +16,22 @@ _KEPT_FLOWS = 48  # 40 MB at 240 x 426; neighbouring questions need the same one
 class Transport:
     """Flows between frames of one clip, worked out when they are asked for; the latest are kept.
 
-    images: every frame of the clip in time order, reduced (`mining.PASSAGE_SHORT_SIDE_PX`). Masks may be larger: what
-    they are carried by is scaled up.
+    images: every frame of the clip in time order, reduced (`mining.PASSAGE_SHORT_SIDE_PX`). Masks travel at that size.
     """
 
     def __init__(self, images: Sequence[Image]) -> None:
-        self._images = images
+        self.images = images
         self._flows: OrderedDict[tuple[int, int], Flow] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._images)
+    def reduced(self, mask: Mask) -> Map:
+        """(h, w) float32 in [0, 1]: the share of each pixel of a reduced image that a mask of any size covers."""
+        height, width = self.images[0].shape[:2]
+        soft = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(soft, dtype=np.float32)
 
-    def carry(self, mask: Mask, start: int, end: int) -> Map:
-        """(H, W) float32 in [0, 1]: how far the pixels of frame `end` belong to what `mask` shows in frame `start`."""
-        if start == end:
-            return mask.astype(np.float32)
-        return motion.warp(mask.astype(np.float32), self._scaled(end, start, mask.shape))
-
-    def _scaled(self, start: int, end: int, shape: tuple[int, ...]) -> Flow:
-        flow = self._flow(start, end)
-        height, width = flow.shape[:2]
-        if (height, width) == shape[:2]:
-            return flow
-        scaled = cv2.resize(flow, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-        scaled *= np.array([shape[1] / width, shape[0] / height], np.float32)
-        return np.asarray(scaled, dtype=np.float32)
+    def carry(self, values: Map, start: int, end: int) -> Map:
+        """(h, w) values of frame `start` brought to the pixels of frame `end`; 0 where they come from outside."""
+        return values if start == end else motion.warp(values, self._flow(end, start))
 
     def _flow(self, start: int, end: int) -> Flow:
         """Where each pixel of `start` is in `end`: from frame to frame, since flow does not bridge much at once."""
@@ -50,7 +41,7 @@ class Transport:
             return self._flows[key]
         step = 1 if end > start else -1
         if end - start == step:
-            flow = motion.flow_between(self._images[start], self._images[end])
+            flow = motion.flow_between(self.images[start], self.images[end])
         else:
             nearer = self._flow(start, end - step)
             last = motion.warp(self._flow(end - step, end), nearer)
@@ -59,3 +50,9 @@ class Transport:
         while len(self._flows) > _KEPT_FLOWS:
             self._flows.popitem(last=False)
         return flow
+
+
+def enlarged(values: Map, height_px: int, width_px: int) -> Map:
+    """Values of the reduced size at the size of the masks."""
+    full = cv2.resize(values, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(full, dtype=np.float32)
