@@ -180,13 +180,15 @@ def _text(
         [name, j[rule], *(f"{100 * value:.2f}" for value in jitters[rule])]
         for name, rule in (("raw", "raw"), ("after all steps", "all"))
     ]
-    return f"""Composites with exact truth (`benchmarks/composites.py`), every play in both orders of depth, at 240 lines. Each
-instance claims its true mask, discs that leak over the outline onto others too ({_LEAK} of its equivalent radius), and for spells of {_SPELL_FRAMES}
-frames its convex hull; all from one seed. Of the contested pixels that are one of the claimants', the share another one gets:
+    return f"""Composites with exact truth (`benchmarks/composites.py`), every play in both orders of depth, at 240 lines.
+Each instance claims its true mask, discs that leak over the outline onto others too ({_LEAK} of its equivalent radius),
+and for spells of {_SPELL_FRAMES} frames its convex hull; all from one seed. Of the contested pixels that are one of the
+claimants', the share another one gets:
 
 {table(header, rows)}
 
-The composites are made so that who stands lower is in front, which is what the embedded depth role goes by: "depth alone" is that
-rule's best case, on real footage colours have to make up for it. Jitter of (mask - truth) from frame to frame, means of the same clips:
+The composites are made so that who stands lower is in front, which is what the embedded depth role goes by: "depth
+alone" is that rule's best case, on real footage colours have to make up for it. Jitter of (mask - truth) from frame to
+frame, means of the same clips:
 
 {table(["masks", "J", "area jitter, %", "centroid jitter, %"], ends)}"""

@@ -115,8 +115,9 @@ def _text(results: Sequence[Result]) -> str:
         for each in results
     ]
     rows.append(["**mean**", "", "", "", *np.nanmean(np.array([row[4:] for row in rows], np.float64), axis=0).tolist()])
-    return f"""Every frame of every annotated instance, which no mask leaves with J 0, against the one track that fits it best;
-working size 480 lines, every second frame segmented, the others filled in. Things annotated as one count as one; nothing is left out.
-Seconds include decoding, on cores shared with other work. T marks tuning clips.
+    return f"""Every frame of every annotated instance against the one track that fits it best; without a mask, J is 0.
+Working size 480 lines, every second frame segmented, the others filled in. Things annotated as one count as one; tracks
+of things that are not annotated cost nothing here. Seconds include decoding, on two cores shared with other work. T
+marks tuning clips.
 
 {table(header, rows)}"""

@@ -33,7 +33,7 @@ def _cell(value: object) -> str:
 
 
 def between_markers(page: str, name: str, text: str) -> str:
-    """The page with `text` between the comments that mark a chapter of that name, which is added at the end if need be."""
+    """The page with `text` between the comments that mark a chapter of that name; a new one is added at the end."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     if begin not in page:
         page = f"{page.rstrip()}\n\n{begin}\n{end}\n"

@@ -26,6 +26,7 @@ _OWN_VOTE = 1.5  # against 1 for each neighbour: a frame keeps what two of four 
 _MIN_SURVIVING = 0.3  # IoU of what both ends of a gap expect in its middle: less, and it was not there
 _STRANGE = 0.5  # IoU with what both neighbours expect
 _AGREED = 0.7  # of what they expect
+_SPECK_SHARE = 0.01  # of the mask
 _SURE_PX = 4.0  # inside or outside of the outline: more says no more
 _COLOUR_WEIGHT = 0.5
 _COLOUR_LIMIT = 4.0
@@ -70,8 +71,7 @@ def _lives(video: MaskVideo) -> list[list[int]]:
 def _is_strange(video: MaskVideo, before: int, frame: int, after: int, transport: Transport) -> bool:
     if after - before > 2 * _REACH_FRAMES or not video[before].any():
         return False
-    areas = [masks.area_px(video[each]) for each in (before, frame, after)]
-    if _AGREED * min(areas[0], areas[2]) <= areas[1] <= max(areas[0], areas[2]) / _AGREED:
+    if masks.iou(video[before], video[frame]) >= _STRANGE:
         return False  # cheap, and nearly always the answer
     own, one, other = (_carried(video, each, frame, transport) for each in (frame, before, after))
     return masks.iou(one, other) >= _AGREED and max(masks.iou(one, own), masks.iou(other, own)) < _STRANGE
@@ -153,10 +153,19 @@ def steady(track: InstanceTrack, transport: Transport) -> InstanceTrack:
             if each != frame:
                 votes = votes + transport.carry(small[each], each, frame)
         all_votes = enlarged(votes, *voted.shape[1:]) + _OWN_VOTE * track.masks[frame]
-        outcome = all_votes > (_OWN_VOTE + len(near) - 1) / 2
+        outcome = _without_specks(np.asarray(all_votes > (_OWN_VOTE + len(near) - 1) / 2))
         if outcome.any():
             voted[frame] = outcome
     return _with_masks(track, voted, track.seen)
+
+
+def _without_specks(mask: Mask) -> Mask:
+    """Without small parts, and without small holes; a hull would take everything up to a speck along."""
+    limit_px = int(_SPECK_SHARE * masks.area_px(mask))
+    kept: Mask = np.zeros_like(mask)
+    for part in masks.components(mask, limit_px + 1):
+        kept |= part
+    return masks.fill_holes(kept, limit_px)
 
 
 def _present(video: MaskVideo) -> list[int]:

@@ -22,6 +22,7 @@ OVERLAP_FRAMES = 16
 _SAME_IOU = 0.4  # over the frames of an overlap that show both
 _NUM_VIEWS = 4  # of a track in a chunk, that it is recognised by
 _MIN_LIFE_FRAMES = 3
+_MIN_SCORE = 0.02  # on the mean of a track: what its own segmenter does not believe in
 
 Detect = Callable[[Footage, Sequence[str]], list[list[Detection]]]
 Segment = Callable[[Footage, Sequence[Sequence[Detection]]], list[Track]]
@@ -69,9 +70,13 @@ def track(
         _join(found, _follow(chunk, start, small[start:], phrases, tracker), start)
     if not small:
         raise ValueError("a clip without frames has no instances")
-    needed = min(_MIN_LIFE_FRAMES, len(small))
-    lasting = [each for each in found if max(each.track.masks) - min(each.track.masks) + 1 >= needed]
-    return _named(_linked(lasting, how), len(small)), small
+    return _named(_linked([each for each in found if _counts(each.track, len(small))], how), len(small)), small
+
+
+def _counts(track: Track, num_frames: int) -> bool:
+    """Does it last, and is it believed in?"""
+    lasts = max(track.masks) - min(track.masks) + 1 >= min(_MIN_LIFE_FRAMES, num_frames)
+    return lasts and float(np.mean(list(track.scores.values()))) >= _MIN_SCORE
 
 
 def _chunks(frames: Iterable[Frame]) -> Iterator[tuple[int, list[Frame]]]:
