@@ -181,9 +181,9 @@ def _text(
         for name, rule in (("raw", "raw"), ("after all steps", "all"))
     ]
     return f"""Composites with exact truth (`benchmarks/composites.py`), every play in both orders of depth, 240 lines
-high. Each instance claims its true mask, discs that leak over the outline onto others too ({_LEAK} of its equivalent radius),
-and for spells of {_SPELL_FRAMES} frames its convex hull; all from one seed. Of the contested pixels that are one of the
-claimants', the share another one gets:
+high. Each instance claims its true mask, discs that leak over the outline onto others too ({_LEAK} of its equivalent
+radius), and for spells of {_SPELL_FRAMES} frames its convex hull; all from one seed. Of the contested pixels that are
+one of the claimants', the share another one gets:
 
 {table(header, rows)}
 

@@ -170,9 +170,9 @@ def _text(gaps: Sequence[Gapped], noises: dict[str, dict[str, float]], swaps: di
         ["noise", "frames swapped", "left so", "of these not reported", "right before, wrong after"],
         [[name, *row.values()] for name, row in swaps.items()],
     )
-    return f"""True masks, 240 lines high, spoiled as the `oracle` profile spoils them (`actors/oracle.py`: three discs on
-the outline of every frame, their radius as a share of the subject's), then repaired. Dropped frames alone count in the
-first table; "held" repeats the last mask.
+    return f"""True masks, 240 lines high, spoiled as the `oracle` profile spoils them (`actors/oracle.py`: three discs
+on the outline of every frame, their radius as a share of the subject's), then repaired. Dropped frames alone count in
+the first table; "held" repeats the last mask.
 
 {filled}
 
