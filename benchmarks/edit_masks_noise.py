@@ -23,9 +23,7 @@ GAPS = (1, 3, 8)
 _PERIOD_FRAMES = 16  # between gaps
 _CROSSINGS = tuple(f"cross_{name}_{front}" for name in ("dogs_yard", "people_yard", "twins_camel") for front in (1, 2))
 _NOISES = {
-    "leaks 0.2": MaskNoise(leak=0.2),
     "leaks 0.4": MaskNoise(leak=0.4),
-    "holes 0.2": MaskNoise(holes=0.2),
     "holes 0.4": MaskNoise(holes=0.4),
     "dropout of 20 %": MaskNoise(dropout=0.2),
     "all: leaks and holes 0.3, dropout of 20 %": MaskNoise(leak=0.3, holes=0.3, dropout=0.2),

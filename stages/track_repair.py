@@ -21,11 +21,12 @@ from stages.transport import Transport, enlarged
 
 MAX_GAP_FRAMES = 12  # half a second: who is away for longer has left
 _MIN_LIFE_FRAMES = 3
-_REACH_FRAMES = 2  # before and after, whose masks vote
-_OWN_VOTE = 1.5  # against 1 for each neighbour: a frame keeps what two of four confirm
+_REACH_FRAMES = 3  # before and after, whose masks vote
+_OWN_VOTE = 1.5  # against 1 for each neighbour
 _MIN_SURVIVING = 0.3  # IoU of what both ends of a gap expect in its middle: less, and it was not there
 _STRANGE = 0.5  # IoU with what both neighbours expect
 _AGREED = 0.7  # of what they expect
+_THREAD_SHARE = 0.035  # of the root of the mask's area: radius of a disc that fits into what may change
 _SPECK_SHARE = 0.01  # of the mask
 _SURE_PX = 4.0  # inside or outside of the outline: more says no more
 _COLOUR_WEIGHT = 0.5
@@ -140,8 +141,9 @@ def _looks_like(video: MaskVideo, before: int, frame: int, after: int, transport
 def steady(track: InstanceTrack, transport: Transport) -> InstanceTrack:
     """The track with every mask outvoted by its neighbours': what only one frame says is noise.
 
-    Two frames before and two after vote with their masks, carried along the flow; a pixel belongs to the instance with
-    half of the votes of the frames that show it. An instance that is not in the picture stays out of it.
+    Three frames before and three after vote with their masks, carried along the flow; a pixel belongs to the instance
+    with half of the votes of the frames that show it. Only what is as thick as noise is changed: flow is not as exact
+    as a good mask's outline. An instance that is not in the picture stays out of it.
     """
     voted = track.masks.copy()
     present = _present(track.masks)
@@ -153,10 +155,17 @@ def steady(track: InstanceTrack, transport: Transport) -> InstanceTrack:
             if each != frame:
                 votes = votes + transport.carry(small[each], each, frame)
         all_votes = enlarged(votes, *voted.shape[1:]) + _OWN_VOTE * track.masks[frame]
-        outcome = _without_specks(np.asarray(all_votes > (_OWN_VOTE + len(near) - 1) / 2))
+        outcome = _without_specks(_thickly(track.masks[frame], all_votes > (_OWN_VOTE + len(near) - 1) / 2))
         if outcome.any():
             voted[frame] = outcome
     return _with_masks(track, voted, track.seen)
+
+
+def _thickly(mask: Mask, voted: Mask) -> Mask:
+    """The mask, changed to what was voted where the difference is more than a thread along the outline."""
+    differs = mask ^ voted
+    radius_px = _THREAD_SHARE * float(np.sqrt(masks.area_px(mask)))
+    return np.asarray(mask ^ (masks.dilate(masks.erode(differs, radius_px), 2 * radius_px) & differs), dtype=np.bool_)
 
 
 def _without_specks(mask: Mask) -> Mask:
