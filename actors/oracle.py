@@ -7,6 +7,7 @@ they recognise it among the frames of `truth`, and answer for footage they do no
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -155,7 +156,7 @@ class OracleSegmenter:
         self, truth: str, leak: float = 0.0, holes: float = 0.0, dropout: float = 0.0, swap: float = 0.0
     ) -> None:
         self._truth = truth_of(truth)
-        self._leak, self._holes, self._dropout, self._swap = leak, holes, dropout, swap
+        self._noise = MaskNoise(leak, holes, dropout, swap)
 
     def segment(self, footage: Footage, detections: Sequence[Sequence[Detection]]) -> list[Track]:
         tracks: dict[int, Track] = {}
@@ -165,7 +166,7 @@ class OracleSegmenter:
             if found is None:
                 continue
             true_masks = self._truth.masks(*found)
-            seen[anchor] = self._noisy(true_masks, np.random.default_rng(seed_of(digest(*found), 0, "segmenter")))
+            seen[anchor] = self._noise.add(true_masks, np.random.default_rng(seed_of(digest(*found), 0, "segmenter")))
             for number, mask in true_masks.items():
                 box = masking.box_of(mask)
                 hits = [each for each in boxes if box is not None and masking.box_iou(each.box, box) > 0.5]
@@ -176,15 +177,26 @@ class OracleSegmenter:
             track.scores = dict.fromkeys(track.masks, 1.0)
         return [track for _, track in sorted(tracks.items()) if track.masks]
 
-    def _noisy(self, true_masks: dict[int, Mask], rng: np.random.Generator) -> dict[int, Mask]:
+
+@dataclass(frozen=True, slots=True)
+class MaskNoise:
+    """What goes wrong with the masks of one frame; see OracleSegmenter."""
+
+    leak: float = 0.0
+    holes: float = 0.0
+    dropout: float = 0.0
+    swap: float = 0.0
+
+    def add(self, true_masks: dict[int, Mask], rng: np.random.Generator) -> dict[int, Mask]:
+        """The masks by object number, without those that dropped out. They overlap nowhere if the true ones do not."""
         numbers, taken = list(true_masks), np.zeros((1, 1), np.bool_)
-        if len(numbers) > 1 and rng.random() < self._swap:
+        if len(numbers) > 1 and rng.random() < self.swap:
             numbers = [*numbers[1:], numbers[0]]
         given: dict[int, Mask] = {}
         for number, mask in zip(numbers, true_masks.values(), strict=True):
             others = np.any([m for m in true_masks.values() if m is not mask] or [np.zeros_like(mask)], axis=0)
-            noisy = (mask | (_blots(mask, self._leak, rng) & ~others)) & ~_blots(mask, self._holes, rng) & ~taken
-            if rng.random() >= self._dropout and noisy.any():
+            noisy = (mask | (blots(mask, self.leak, rng) & ~others)) & ~blots(mask, self.holes, rng) & ~taken
+            if rng.random() >= self.dropout and noisy.any():
                 given[number], taken = noisy, taken | noisy
         return given
 
@@ -292,7 +304,7 @@ def _histogram(image: Image, mask: Mask) -> NDArray[np.float32]:
     return (smooth / max(float(smooth.sum()), 1e-6)).ravel()
 
 
-def _blots(mask: Mask, share: float, rng: np.random.Generator) -> Mask:
+def blots(mask: Mask, share: float, rng: np.random.Generator) -> Mask:
     """Three discs centred on the mask's outline, each with `share` of the mask's equivalent radius."""
     canvas = np.zeros(mask.shape, np.uint8)
     if share <= 0 or not mask.any():

@@ -30,3 +30,13 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def between_markers(page: str, name: str, text: str) -> str:
+    """The page with `text` between the comments that mark a chapter of that name; a new one is added at the end."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if begin not in page:
+        page = f"{page.rstrip()}\n\n{begin}\n{end}\n"
+    before, rest = page.split(begin, maxsplit=1)
+    _, after = rest.split(end, maxsplit=1)
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"

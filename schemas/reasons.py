@@ -23,6 +23,7 @@ class Reason(StrEnum):
     DECODE_ERROR = "decode_error", "the stream is damaged and ends early"
     TOO_LARGE = "too_large", "the frame size is beyond the configured bound"
     BAD_SIDECAR = "bad_sidecar", "the JSON file beside the video cannot be read; it was left out of account"
+    BAD_MASKS = "bad_masks", "the masks given with a video are not as many, or not of the size, of its frames"
     MISSING = "missing", "the source is no longer there"
     EXACT_DUPLICATE = "exact_duplicate", "byte for byte the same as another source"
     NEAR_DUPLICATE = "near_duplicate", "the same footage as another source, re-encoded or resized"

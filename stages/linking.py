@@ -64,13 +64,15 @@ def link(
     embeddings: Sequence[dict[int, Embedding]],
     min_similarity: float,
     margin: float,
+    anywhere: bool = False,
 ) -> list[Identity]:
     """Joins tracks into identities; a track stays whole, and two tracks seen in the same frame are never the same.
 
     The most similar tracks are joined first, if they are of one category, alike by `min_similarity`, and one goes on
     about where the other stopped: a look-alike that stood still all the while may never have been found, so appearance
     alone is not enough. Nor is both when a look-alike is seen: somebody beside one of the two, and so somebody else,
-    who is as similar to the other but for `margin`. Names are category and number, in order of appearance. `embeddings`
+    who is as similar to the other but for `margin`. anywhere: who left the picture may come back in another place.
+    Names are category and number, in order of appearance. `embeddings`
     holds, per track, a unit vector for every mask of it.
     """
     some = [position for position, track in enumerate(tracks) if track.masks]
@@ -82,7 +84,9 @@ def link(
         one, other = group_of[a], group_of[b]
         if one is other or any(together[x, y] for x in one for y in other):
             continue
-        if _goes_on(tracks, one, other) and not _has_rival(one, other, -negative - margin, alike, together):
+        if (anywhere or _goes_on(tracks, one, other)) and not _has_rival(
+            one, other, -negative - margin, alike, together
+        ):
             one += other
             group_of.update(dict.fromkeys(other, one))
     return _named(tracks, embeddings, list({id(group): sorted(group) for group in group_of.values()}.values()))

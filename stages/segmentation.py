@@ -66,7 +66,7 @@ def _labels(image: Image, rough: Mask, moving: Map | None) -> NDArray[np.uint8]:
     labels = np.where(rough, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     away_px = masks.distance_to(rough)
     around = np.asarray((away_px > 2) & (away_px <= _RING_SHARE * reach))
-    alien = cv2.blur(_colour_ratio(image, rough, around), (5, 5)) < _ALIEN_RATIO
+    alien = cv2.blur(colour_ratio(image, rough, around), (5, 5)) < _ALIEN_RATIO
     labels[masks.erode(rough, band_px)] = cv2.GC_FGD
     labels[rough & alien] = cv2.GC_PR_BGD
     allowed = away_px <= band_px
@@ -105,7 +105,7 @@ def clean(mask: Mask) -> Mask:
     return masks.fill_holes(opened, max_area_px=max(total // 50, 4))
 
 
-def _colour_ratio(image: Image, inside: Mask, outside: Mask) -> Map:
+def colour_ratio(image: Image, inside: Mask, outside: Mask) -> Map:
     """(H, W) log likelihood ratio of each pixel's colour, inside to outside."""
     codes = _colour_codes(image)
     ratio = np.log((_shares(codes[inside]) + 1e-4) / (_shares(codes[outside]) + 1e-4))

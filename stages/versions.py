@@ -12,7 +12,9 @@ VERSIONS: dict[str, int] = {
     "synthesize": 5,
     "verify": 5,
     "caption": 2,
-    "generate": 1,
+    "align": 1,
+    "edit": 1,
+    "edit_checks": 1,
 }
 
 _VLM = tuple(
@@ -38,10 +40,18 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm", "actors.models.identity", *_VLM),
     "caption": ("captions", "actors.vlm", *_VLM, "pipeline.caption"),
-    "generate": (
-        *("edit_clip", "passes", "leakage", "appearance", "retexture", "tracked_paste", "mosaic", "backdrops"),
-        *("actors.video_generator", "actors.models.wan_vace", "actors.models.latent_frames"),
+    "align": (
+        *("media", "tracking", "naming", "track_repair", "ownership", "transport", "binding", "edit_prompts"),
+        *("actors.moving", "actors.detector", "actors.segmenter", "actors.depth", "actors.embedder", "actors.vlm"),
+        *("actors.models.grounding_dino", "actors.models.sam2", "actors.models.depth_anything", *_VLM),
+        *("actors.models.identity", "pipeline.align"),
     ),
+    "edit": (
+        *("media", "retargeting", "edit_clip", "passes", "leakage", "camera", "encoding"),
+        *("appearance", "retexture", "tracked_paste", "mosaic", "backdrops"),
+        *("actors.video_generator", "actors.models.wan_vace", "actors.models.latent_frames", "pipeline.edit_video"),
+    ),
+    "edit_checks": ("edit_checks", "encoding"),
 }
 """What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
 `pipeline.x`, its roles and its step.
