@@ -26,12 +26,13 @@ from schemas.video import Image, OutputFormat
 from stages import muxing, rates
 from stages.media import Decoded, Reading, open_video
 from stages.stored import Storing, pixel_format_for, range_of
+from stages.upright import geometry_of
 
 _CODECS = {OutputFormat.H264: "libx264", OutputFormat.PRORES: "prores_ks", OutputFormat.FFV1: "ffv1"}
 _DEPTHS = {OutputFormat.H264: (8, 10), OutputFormat.PRORES: (10,), OutputFormat.FFV1: (8, 10, 12, 16)}
 _SUBSAMPLINGS = {OutputFormat.PRORES: ("422", "444")}
 _ALL_SUBSAMPLINGS = ("420", "422", "444")
-_FIRST_CHOICE = {OutputFormat.H264: ".mp4", OutputFormat.PRORES: ".mov", OutputFormat.FFV1: ".mov"}
+_SUFFIXES = {OutputFormat.H264: (".mp4", ".mov"), OutputFormat.PRORES: (".mov",), OutputFormat.FFV1: (".mp4",)}
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _USUAL_RATE = Fraction(25)
 
@@ -91,7 +92,9 @@ def encode(
         return _write_pictures(source, frames, destination)
     plan = _plan(source, output)
     with open_video(source) as pictures, open_video(source) as sound:
-        suffix = muxing.suffix_for(sound, _FIRST_CHOICE[output])
+        suffix = muxing.suffix_for(sound, _SUFFIXES[output])
+        if suffix == ".mkv" and plan.is_oblong:
+            raise BadInput(Reason.NO_CONTAINER, "its sound needs Matroska, which is not written with oblong pixels here")
         path = destination.with_name(destination.name + suffix)
         with muxing.writing(path, _CONTAINERS[suffix]) as target:
             reading = Reading(pictures)
@@ -102,7 +105,10 @@ def encode(
                 audio.write_until(float(packet.dts * packet.time_base))
                 target.mux(packet)
             audio.write_until(float("inf"))
-    return Encoded(path, reading.num_frames, audio.num_streams, tuple(audio.left_out), plan.crf)
+    left_out = list(audio.left_out)
+    if suffix == ".mkv" and (1000 * _Clock(reading.stream).time_base).denominator != 1:
+        left_out.append("fractions of a millisecond in the times of frames: Matroska has none")
+    return Encoded(path, reading.num_frames, audio.num_streams, tuple(left_out), plan.crf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class _Plan:
     output: OutputFormat
     pixel_format: str
     is_typed: bool  # picture types are kept
+    is_oblong: bool  # its pixels are not square
     first: av.VideoFrame
     crf: int | None
 
@@ -130,7 +137,9 @@ def _plan(source: str | Path, output: OutputFormat) -> _Plan:
     pixel_format = pixel_format_for(first, _DEPTHS[output], _SUBSAMPLINGS.get(output, _ALL_SUBSAMPLINGS))
     is_typed = is_typed and not sample.is_intra_only
     crf = rates.choose_crf(sample.runs, pixel_format, is_typed) if output == OutputFormat.H264 else None
-    return _Plan(output, pixel_format, is_typed, first, crf)
+    upright = geometry_of(first, reading.stream.sample_aspect_ratio)
+    is_oblong = {upright.width, upright.height} != {first.width, first.height}
+    return _Plan(output, pixel_format, is_typed, is_oblong, first, crf)
 
 
 def _add_video(target: av.container.OutputContainer, own: av.VideoStream, plan: _Plan) -> av.VideoStream:

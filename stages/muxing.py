@@ -20,15 +20,17 @@ _OF_THE_FILE = frozenset({"major_brand", "minor_version", "compatible_brands", "
 _DETERMINISTIC = {"fflags": "+bitexact"}  # no dates, random ids or versions
 
 
-def suffix_for(source: av.container.InputContainer, first: str) -> str:
-    """The container that holds every audio stream of the source as it is: `first` (".mp4" or ".mov") if it can.
+def suffix_for(source: av.container.InputContainer, choices: tuple[str, ...]) -> str:
+    """The first of `choices` (".mp4", ".mov") that holds every audio stream of the source as it is, else ".mkv".
 
-    Matroska holds anything, but counts in milliseconds; so QuickTime comes before it where sound is uncompressed.
+    Matroska holds anything, but counts in milliseconds.
     """
     codecs = {stream.codec_context.codec.canonical_name for stream in audio_of(source)[0]}
-    if first == ".mp4" and codecs <= _MP4_AUDIO:
-        return ".mp4"
-    return ".mov" if all(codec in _MOV_AUDIO or codec.startswith("pcm_") for codec in codecs) else ".mkv"
+    return next((each for each in choices if all(_holds(each, codec) for codec in codecs)), ".mkv")
+
+
+def _holds(suffix: str, codec: str) -> bool:
+    return codec in _MP4_AUDIO if suffix == ".mp4" else codec in _MOV_AUDIO or codec.startswith("pcm_")
 
 
 def audio_of(source: av.container.InputContainer) -> tuple[list[av.AudioStream], list[str]]:
