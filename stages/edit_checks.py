@@ -127,7 +127,7 @@ def background_ssim(before: Image, after: Image, outside: Mask) -> float:
     merged = np.where(outside[..., None], after, before)
     grey = [np.asarray(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY)) for each in (before, merged)]
     if min(grey[0].shape) < 7:
-        return 1.0 if np.array_equal(*grey) else 0.0
+        return float(np.array_equal(grey[0], grey[1]))
     _, similarity = structural_similarity(*grey, full=True, data_range=255)
     return float(similarity[outside].mean())
 

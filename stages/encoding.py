@@ -84,7 +84,8 @@ def encode(
     """Writes `frames` in place of those of `source`; equal input gives equal bytes.
 
     frames: one (H, W, 3) uint8 RGB picture per frame of the source, as `read_clip` gives them. Pixels equal to the
-    source's are stored with the source's own samples. destination: without suffix; the container follows from the sound.
+    source's are stored with the source's own samples. destination: without suffix; its container follows from the
+    sound.
     Raises BadInput as reading the source does, ValueError when number or size of the frames is another, UserError when
     the destination of a PNG folder is something else.
     """
@@ -94,7 +95,7 @@ def encode(
     with open_video(source) as pictures, open_video(source) as sound:
         suffix = muxing.suffix_for(sound, _SUFFIXES[output])
         if suffix == ".mkv" and plan.is_oblong:
-            raise BadInput(Reason.NO_CONTAINER, "its sound needs Matroska, which is not written with oblong pixels here")
+            raise BadInput(Reason.NO_CONTAINER, "its sound needs Matroska, which loses the shape of its pixels here")
         path = destination.with_name(destination.name + suffix)
         with muxing.writing(path, _CONTAINERS[suffix]) as target:
             reading = Reading(pictures)
@@ -105,9 +106,9 @@ def encode(
                 audio.write_until(float(packet.dts * packet.time_base))
                 target.mux(packet)
             audio.write_until(float("inf"))
-    left_out = list(audio.left_out)
-    if suffix == ".mkv" and (1000 * _Clock(reading.stream).time_base).denominator != 1:
-        left_out.append("fractions of a millisecond in the times of frames: Matroska has none")
+            left_out = list(audio.left_out)
+            if suffix == ".mkv" and (1000 * _Clock(reading.stream).time_base).denominator != 1:
+                left_out.append("fractions of a millisecond in the times of frames: Matroska has none")
     return Encoded(path, reading.num_frames, audio.num_streams, tuple(left_out), plan.crf)
 
 
@@ -133,11 +134,11 @@ def _plan(source: str | Path, output: OutputFormat) -> _Plan:
             if output != OutputFormat.H264:
                 break
             sample.add(decoded.index, decoded.stored)
-    assert first is not None  # Reading raises when there is none
+        assert first is not None  # Reading raises when there is none
+        upright = geometry_of(first, reading.stream.sample_aspect_ratio)
     pixel_format = pixel_format_for(first, _DEPTHS[output], _SUBSAMPLINGS.get(output, _ALL_SUBSAMPLINGS))
     is_typed = is_typed and not sample.is_intra_only
     crf = rates.choose_crf(sample.runs, pixel_format, is_typed) if output == OutputFormat.H264 else None
-    upright = geometry_of(first, reading.stream.sample_aspect_ratio)
     is_oblong = {upright.width, upright.height} != {first.width, first.height}
     return _Plan(output, pixel_format, is_typed, is_oblong, first, crf)
 

@@ -56,12 +56,17 @@ class AudioCopy:
         streams, self.left_out = audio_of(source)
         self._stream_of = {}
         for stream in streams:
-            copy = target.add_stream_from_template(stream)
+            try:
+                copy = target.add_stream_from_template(stream)
+            except ValueError as error:  # the codec has no place in this container
+                self.left_out.append(f"stream {stream.index}: {error}")
+                continue
             copy.metadata.update(described(stream.metadata))
             copy.disposition = stream.disposition
             self._stream_of[stream.index] = copy
         self._target, self._last_dts = target, dict.fromkeys(self._stream_of, -(2**62))
-        self._packets = (packet for packet in source.demux(streams) if packet.size) if streams else iter(())
+        kept = [stream for stream in streams if stream.index in self._stream_of]
+        self._packets = (packet for packet in source.demux(kept) if packet.size) if kept else iter(())
         self._next = next(self._packets, None)
 
     @property

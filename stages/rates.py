@@ -12,6 +12,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 from stages.media import EXACT, matrix_of
 from stages.stored import Storing, colours_are_cosited
@@ -124,7 +125,7 @@ def _coded(run: list[av.VideoFrame], pixel_format: str, crf: int, is_typed: bool
     yield from decoder.decode(None)
 
 
-def _rgb(frame: av.VideoFrame, scaler: VideoReformatter) -> np.ndarray:  # type: ignore[type-arg]
+def _rgb(frame: av.VideoFrame, scaler: VideoReformatter) -> NDArray[np.float32]:
     picture = scaler.reformat(
         frame, format="rgb24", src_colorspace=matrix_of(frame), dst_color_range=2, interpolation=EXACT, threads=1
     )

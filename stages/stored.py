@@ -68,7 +68,7 @@ class Storing:
             pixels = np.asarray(resized, np.uint8)
         # A picture made from the frame carries all that is known of it on, such as where colour samples are sited.
         picture = self._to_rgb.reformat(frame, format="rgb24", interpolation=EXACT, threads=1)
-        rows = np.frombuffer(picture.planes[0], np.uint8).reshape(-1, picture.planes[0].line_size)
+        rows = _rows_of(picture.planes[0])
         rows[: frame.height, : 3 * frame.width] = pixels.reshape(frame.height, -1)
         picture.colorspace, picture.color_range = frame.colorspace, range_of(frame)
         return _reformat(self._to_yuv, picture, self.pixel_format, FULL_RANGE)
@@ -96,7 +96,7 @@ def colours_are_cosited(frame: av.VideoFrame) -> bool:
     Measured, since the frame does not tell: an edge between two pixels that share a sample is converted.
     """
     probe = VideoReformatter().reformat(frame, format="rgb24", width=32, height=16)
-    rows = np.frombuffer(probe.planes[0], np.uint8).reshape(-1, probe.planes[0].line_size)
+    rows = _rows_of(probe.planes[0])
     rows[:] = 0
     rows[:, 3 * 17 : 3 * 32 : 3] = 255  # red from column 17 on: column 16 is the left one of its pair
     red = planes_of(_reformat(VideoReformatter(), probe, "yuv420p", FULL_RANGE))[2][4].astype(int)
@@ -114,13 +114,17 @@ def matrix_for_yuv(frame: av.VideoFrame) -> int:
     return _ITU601 if matrix_of(frame) == _RGB_MATRIX else matrix_of(frame)
 
 
+def _rows_of(plane: Any) -> NDArray[np.uint8]:
+    """The bytes of a plane, a row each, as a writable view of its memory."""
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+
+
 def planes_of(frame: av.VideoFrame) -> list[Samples]:
     """The planes of a planar frame as writable views of its memory, without padding."""
-    views = []
+    views: list[Samples] = []
     for part in frame.format.components:
         kind = np.dtype(np.uint8 if part.bits <= 8 else np.uint16)
-        plane = frame.planes[part.plane]
-        rows: Samples = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
+        rows: Samples = _rows_of(frame.planes[part.plane]).view(kind)
         views.append(rows[: part.height, : part.width])
     return views
 
