@@ -26,7 +26,7 @@ from stages.encoding import read_clip
 
 TUNING = ("davis_camel", "davis_drift-straight", "davis_libby")
 REPORTING = ("davis_dog", "davis_dance-twirl", "davis_car-roundabout")
-NUM_FRAMES = 24
+NUM_FRAMES = 10
 FEATHER_PX = 6.0
 
 Image = NDArray[np.uint8]
@@ -41,11 +41,6 @@ def recoloured(image: Image, _: Mask) -> Image:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def inverted(image: Image, _: Mask) -> Image:
-    """Other brightness and other hue; the detail stays."""
-    return 255 - image
-
-
 def striped(image: Image, mask: Mask) -> Image:
     """A pattern that moves and grows with the subject."""
     x0, y0, x1, y1 = masks.box_of(mask) or (0.0, 0.0, 1.0, 1.0)
@@ -54,7 +49,7 @@ def striped(image: Image, mask: Mask) -> Image:
     return np.clip(image * (0.75 + 0.25 * np.sin(phase))[..., None] + [0, 40, 60], 0, 255).astype(np.uint8)
 
 
-EDITS = (recoloured, inverted, striped)
+EDITS = (recoloured, striped)
 
 
 def pasted(before: Image, drawn: Image, mask: Mask) -> Image:
@@ -105,8 +100,8 @@ def wrong_colours(clean: Video, source: Video, region: list[Mask]) -> Video:
     return [pasted(b, np.roll(e, 1, axis=2), m) for b, e, m in zip(source, clean, region, strict=True)]
 
 
-def hard_box(clean: Video, source: Video, region: list[Mask]) -> Video:
-    """The region as a box of plain colour, cut hard where paste-back ends."""
+def hard_edge(clean: Video, source: Video, region: list[Mask]) -> Video:
+    """A rim of other colours, cut hard where paste-back ends."""
     spoilt = []
     for edited, mask in zip(clean, region, strict=True):
         reach = masks.dilate(mask, FEATHER_PX)
@@ -134,13 +129,13 @@ def short(clean: Video, source: Video, region: list[Mask]) -> Video:
 
 
 FAULTS: tuple[Callable[[Video, Video, list[Mask]], Video], ...] = (
-    *(frozen, blurred, flickering, leaked, drifted, late, wrong_colours, hard_box, unedited, missing, short),
+    *(frozen, blurred, flickering, leaked, drifted, late, wrong_colours, hard_edge, unedited, missing, short),
 )
 
 
 def scores_of(source: Video, edited: Video, region: list[Mask], reference: tuple[Image, Mask]) -> dict[str, float]:
     found = edit_checks.measure(source, edited, np.stack(region), FEATHER_PX)
-    views = [(image, mask) for image, mask in list(zip(edited, region, strict=False))[::6] if mask.any()]
+    views = [(image, mask) for image, mask in list(zip(edited, region, strict=False))[::3] if mask.any()]
     identity = edit_checks.target_identity(views, [reference], DescriptorEmbedder().embed)
     return {**found, "target_identity": identity}
 
@@ -158,8 +153,17 @@ def measure(videos: Path, work: Path) -> Section:
                 edited = clean if made is None else made(clean, source, region)
                 scores = scores_of(source, edited, region, reference)
                 verdict = edit_checks.judge(scores, EditThresholds())
-                rows.append({"clip": clip, "edit": edit.__name__, "made": made and made.__name__, "scores": scores,
-                             "reasons": [str(reason) for reason in verdict.reasons]})
+                rows.append(
+                    {
+                        "clip": clip,
+                        "edit": edit.__name__,
+                        "made": made and made.__name__,
+                        "scores": scores,
+                        "reasons": [str(reason) for reason in verdict.reasons],
+                    }
+                )
+                said = {name: None if value is None else round(value, 3) for name, value in scores.items()}
+                print(clip, edit.__name__, rows[-1]["made"], rows[-1]["reasons"], said, file=sys.stderr, flush=True)
                 (passed if made is None else caught[made.__name__]).append(bool(verdict.passed) == (made is None))
     return _section(rows, caught, passed)
 
@@ -176,7 +180,10 @@ def _section(rows: list[dict], caught: dict[str, list[bool]], passed: list[bool]
         lines.append([name, f"{sum(found)} of {len(found)} caught", ", ".join(reasons)])
     total = [each for found in caught.values() for each in found]
     figures = {"rows": rows, "caught": float(np.mean(total)), "passed": float(np.mean(passed))}
-    bars = {"planted faults caught >= 95 %": np.mean(total) >= 0.95, "clean edits passed >= 90 %": np.mean(passed) >= 0.9}
+    bars = {
+        "planted faults caught >= 95 %": np.mean(total) >= 0.95,
+        "clean edits passed >= 90 %": np.mean(passed) >= 0.9,
+    }
     return Section("Edit: checks", table(["planted", "result", "reasons given"], lines), figures, bars)
 
 
@@ -186,9 +193,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as work:
         section = measure(parser.parse_args().videos, Path(work))
     print(section.markdown)
-    for row in section.figures["rows"]:
-        said = {name: None if value is None else round(value, 3) for name, value in row["scores"].items()}
-        print(row["clip"], row["edit"], row["made"], row["reasons"], said, file=sys.stderr)
     return 0 if all(section.bars.values()) else 1
 
 

@@ -123,7 +123,9 @@ def main() -> int:
     parser.add_argument("videos", type=Path)
     with tempfile.TemporaryDirectory(prefix="recast-edit-video-") as work:
         section = measure(parser.parse_args().videos, Path(work))
-    print(section.markdown, *(f"- {'met' if met else '**missed**'}: {bar}" for bar, met in section.bars.items()), sep="\n")
+    print(
+        section.markdown, *(f"- {'met' if met else '**missed**'}: {bar}" for bar, met in section.bars.items()), sep="\n"
+    )
     return 0 if all(section.bars.values()) else 1
 
 

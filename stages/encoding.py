@@ -167,9 +167,7 @@ def _add_video(target: av.container.OutputContainer, own: av.VideoStream, plan: 
     return stream
 
 
-def _packets(
-    reading: Reading, frames: Iterable[Image], stream: av.VideoStream, plan: _Plan
-) -> Iterator[av.Packet]:
+def _packets(reading: Reading, frames: Iterable[Image], stream: av.VideoStream, plan: _Plan) -> Iterator[av.Packet]:
     """The coded pictures, with the times and durations of the source's."""
     clock, storing = _Clock(reading.stream), Storing(plan.pixel_format)
     duration_of: dict[int, int] = {}

@@ -27,9 +27,7 @@ _MARGIN_DB = 0.4  # between a few runs of frames and the whole clip
 _FINEST, _COARSEST = 8, 28  # CRF
 _RUN_FRAMES, _MAX_RUNS = 16, 4
 _NUM_THREADS = 4  # a fixed number, whatever the machine has: the bytes depend on it
-_X264 = (
-    "aq-mode=0:no-mbtree=1:no-psy=1:no-dct-decimate=1:chroma-qp-offset=-4:cpu-independent=1:bframes=16:b-adapt=1"
-)
+_X264 = "aq-mode=0:no-mbtree=1:no-psy=1:no-dct-decimate=1:chroma-qp-offset=-4:cpu-independent=1:bframes=16:b-adapt=1"
 
 
 def h264_options(crf: int, frame: av.VideoFrame, is_typed: bool) -> dict[str, str]:

@@ -74,9 +74,7 @@ class Storing:
         return _reformat(self._to_yuv, picture, self.pixel_format, FULL_RANGE)
 
 
-def _reformat(
-    scaler: VideoReformatter, frame: av.VideoFrame, pixel_format: str, source_range: int
-) -> av.VideoFrame:
+def _reformat(scaler: VideoReformatter, frame: av.VideoFrame, pixel_format: str, source_range: int) -> av.VideoFrame:
     """In another pixel format, with the matrix and the range that the frame is tagged with."""
     return scaler.reformat(
         frame,
