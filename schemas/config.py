@@ -109,6 +109,20 @@ class VerificationThresholds(_Section):
     min_vlm_score: float = 0.5
 
 
+class EditThresholds(_Section):
+    """Which edits pass. Scores are kept with every attempt."""
+
+    min_background_psnr: float = 40.0  # dB of the worst frame, outside the feather
+    min_background_ssim: float = 0.97
+    max_background_blocks: float = 0.002  # share of 16-pixel blocks outside that changed visibly, worst frame
+    max_seam: float = 6.0  # grey levels by which steps across the feather's edge grew
+    max_flicker: float = 3.0  # grey levels by which colour swings more than in the source
+    max_warping_ratio: float = 1.8  # of the source's warping error
+    min_motion: float = 0.5  # share of the source's motion that the edit shows
+    min_sharpness: float = 0.4  # of the source's
+    max_untouched: float = 0.5  # share of the region that looks as before
+    min_count_share: float = 0.9  # of frames in which as many subjects are found as in the source
+    min_target_identity: float = 0.6
 class EditConfig(_Section):
     """`recast edit`: who is looked for and how what changes is generated."""
 

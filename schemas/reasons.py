@@ -63,6 +63,18 @@ class Reason(StrEnum):
     VLM_REJECTED = "vlm_rejected", "the vision-language model judged the sample unfit"
     VLM_UNUSABLE = "vlm_unusable", "the vision-language model gave no usable answer"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "no attempt passed verification"
+    # editing
+    NO_CONTAINER = "no_container", "no container holds the edited video with all of the source's sound"
+    FRAMES_LOST = "frames_lost", "the edited video has another number of frames than its source"
+    BACKGROUND_CHANGED = "background_changed", "what was not to be edited changed"
+    SEAM = "seam", "the edge of the edited region shows"
+    FLICKER = "flicker", "the edited region flickers more than the source"
+    UNSTEADY = "unsteady", "the edited region does not follow the motion of the source"
+    FROZEN = "frozen", "the edited region stands still where the source moves"
+    UNSHARP = "unsharp", "the edited region is blurred"
+    UNEDITED = "unedited", "the edited region still looks as the source does"
+    WRONG_COUNT = "wrong_count", "another number of subjects than in the source is found"
+    TARGET_MISSED = "target_missed", "the edited subject does not look like its target"
     # lineage
     PARENT_REJECTED = "parent_rejected", "what it was made from is no longer accepted"
     PARENT_REPLACED = "parent_replaced", "what it was made from was replaced"

@@ -1,6 +1,7 @@
 """Video as the stages see it: upright, square pixels, RGB, frame indices and seconds of the source."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,3 +76,12 @@ class Footage:
     anchors: list[int] = field(default_factory=list)
     frame_px: tuple[int, int] = (0, 0)  # height and width of the whole frame, letterbox bars included
     passage: Passage = field(default_factory=Passage)
+
+
+class OutputFormat(StrEnum):
+    """How an edited video is written."""
+
+    H264 = "h264"  # plays anywhere
+    PRORES = "prores"  # for editing programs
+    FFV1 = "ffv1"  # lossless: untouched samples are the source's
+    PNG = "png"  # a folder of pictures, upright, with timestamps.csv

@@ -51,16 +51,29 @@ _FULL_RANGE = 2
 _LUMA_PLANE_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
 _FULL_OF_FULL = np.arange(256, dtype=np.uint8)
 _FULL_OF_LIMITED = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
-_EXACT_FLAGS = (
-    Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
 )
+"""How colours are converted here in either direction."""
+
 _NEAR_FRAMES = 48  # decoding on is cheaper than seeking when the next frame wanted is this close
+
+
+def matrix_of(frame: av.VideoFrame) -> int:
+    """The YUV matrix of a frame; where the file says none, the one that players assume."""
+    if frame.colorspace == _UNSPECIFIED_COLORSPACE:
+        return _ITU709 if min(frame.width, frame.height) >= 720 else _ITU601
+    return int(frame.colorspace)
 
 
 class Decoded:
     """One decoded frame, not yet converted: take from it only the pictures that are needed."""
 
-    __slots__ = ("_frame", "_geometry", "_scaler_of", "index", "seconds")
+    __slots__ = ("_scaler_of", "geometry", "index", "seconds", "stored")
 
     def __init__(
         self,
@@ -71,19 +84,16 @@ class Decoded:
         scaler_of: "dict[int | None, VideoReformatter]",
     ) -> None:
         self.index, self.seconds = index, seconds
-        self._frame, self._geometry, self._scaler_of = frame, geometry, scaler_of
+        self.stored, self.geometry, self._scaler_of = frame, geometry, scaler_of
 
     def rgb(self, short_side_px: int | None = None, coarse: bool = False) -> Image:
         """(H, W, 3) uint8 RGB, upright; scaled down (never up) to a short side of `short_side_px` pixels.
 
         coarse: the fastest scaling, which reads a few pixels for each that it writes.
         """
-        frame = self._frame
-        width, height = self._geometry.stored_size(short_side_px)
-        interpolation = Interpolation.AREA if width * 2 <= frame.width else Interpolation.BICUBIC | _EXACT_FLAGS
-        colorspace = frame.colorspace
-        if colorspace == _UNSPECIFIED_COLORSPACE:  # what players assume
-            colorspace = _ITU709 if min(frame.width, frame.height) >= 720 else _ITU601
+        frame = self.stored
+        width, height = self.geometry.stored_size(short_side_px)
+        interpolation = Interpolation.AREA if width * 2 <= frame.width else EXACT
         # A scaler keeps its tables between frames of one size, so each kind of picture has its own.
         scaler = self._scaler_of.setdefault(short_side_px, VideoReformatter())
         picture = scaler.reformat(
@@ -91,21 +101,21 @@ class Decoded:
             width=width,
             height=height,
             format="rgb24",
-            src_colorspace=colorspace,
+            src_colorspace=matrix_of(frame),
             dst_color_range=2,
             interpolation=Interpolation.FAST_BILINEAR if coarse else interpolation,
             threads=1,
         )
         pixels: Any = picture.to_ndarray()
-        return np.ascontiguousarray(self._geometry.upright(pixels))
+        return np.ascontiguousarray(self.geometry.upright(pixels))
 
     def luma(self) -> tuple[Luma, Luma]:
         """(H, W) uint8 as stored, full size, upright; and the table of 256 that takes it to full range.
 
         The picture may be a view of the decoder's memory: copy what is to be kept.
         """
-        frame = self._frame
-        if frame.format.name not in _LUMA_PLANE_FORMATS or self._geometry.stored_size(None) != (
+        frame = self.stored
+        if frame.format.name not in _LUMA_PLANE_FORMATS or self.geometry.stored_size(None) != (
             frame.width,
             frame.height,
         ):
@@ -113,7 +123,7 @@ class Decoded:
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
         is_full = frame.format.name.startswith("yuvj") or frame.color_range == _FULL_RANGE
-        return self._geometry.upright(rows), _FULL_OF_FULL if is_full else _FULL_OF_LIMITED
+        return self.geometry.upright(rows), _FULL_OF_FULL if is_full else _FULL_OF_LIMITED
 
 
 @contextmanager
@@ -193,14 +203,14 @@ class Reading:
 
     def __init__(self, container: av.container.InputContainer) -> None:
         self._container = container
-        self._stream = _video_stream(container)
+        self.stream = _video_stream(container)
         self._geometry: Geometry | None = None
         self._scaler_of: dict[int | None, VideoReformatter] = {}
         self._first_frame: av.VideoFrame | None = None
         self.num_frames = 0
 
     def __iter__(self) -> Iterator[Decoded]:
-        for frame in _good_frames(self._container, self._stream):
+        for frame in _good_frames(self._container, self.stream):
             yield self._decoded(frame, self.num_frames)
             self.num_frames += 1
         if self.num_frames == 0:
@@ -211,18 +221,18 @@ class Reading:
 
         Raises av.FFmpegError when the container cannot seek.
         """
-        if self._stream.time_base is None:
+        if self.stream.time_base is None:
             raise av.FFmpegError(-1, "no time base")
-        self._container.seek(int(seconds / self._stream.time_base), stream=self._stream, backward=True)
-        for frame in _good_frames(self._container, self._stream):
+        self._container.seek(int(seconds / self.stream.time_base), stream=self.stream, backward=True)
+        for frame in _good_frames(self._container, self.stream):
             yield self._decoded(frame, -1)
 
     def _decoded(self, frame: av.VideoFrame, index: int) -> Decoded:
         if self._geometry is None:
-            self._geometry = geometry_of(frame, self._stream.sample_aspect_ratio)
+            self._geometry = geometry_of(frame, self.stream.sample_aspect_ratio)
             self._first_frame = frame
         if frame.pts is None:  # raw streams: nothing but the order is known
-            seconds = float(index / (self._stream.average_rate or Fraction(25)))
+            seconds = float(index / (self.stream.average_rate or Fraction(25)))
         else:
             tick = frame.time_base or Fraction(1)
             seconds = frame.pts * tick.numerator / tick.denominator
@@ -233,7 +243,7 @@ class Reading:
         """Known once the first frame was read."""
         if self._geometry is None or self._first_frame is None:
             raise BadInput(Reason.NO_DECODABLE_FRAMES)
-        stream, container = self._stream, self._container
+        stream, container = self.stream, self._container
         duration = float(container.duration / av.time_base) if container.duration else None
         if stream.duration and stream.time_base:
             duration = float(stream.duration * stream.time_base)

@@ -35,6 +35,11 @@ class Geometry:
             picture = picture.swapaxes(0, 1)
         return picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
+    def lay_down(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The inverse of `upright`."""
+        picture = picture[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+        return picture.swapaxes(0, 1) if self.transpose else picture
+
 
 def geometry_of(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Geometry:
     """Square pixels by enlarging the side that is stored too short; orientation from the display matrix.

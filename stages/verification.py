@@ -98,8 +98,13 @@ def verify(
 def judge(scores: Mapping[str, float], thresholds: VerificationThresholds) -> Verdict:
     """Scores against thresholds, nothing else: a changed threshold judges stored scores again. Unknown names do not
     count; a score that was never measured does not fail."""
+    return compare(scores, thresholds, LIMITS)
+
+
+def compare(scores: Mapping[str, float], thresholds: object, limits: Mapping[str, Limit]) -> Verdict:
+    """One check per limit whose score is known. thresholds: has every bound that the limits name."""
     checks = []
-    for name, limit in LIMITS.items():
+    for name, limit in limits.items():
         if name not in scores:
             continue
         bound = limit.bound if isinstance(limit.bound, float) else float(getattr(thresholds, limit.bound))
