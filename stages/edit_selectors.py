@@ -7,10 +7,13 @@ face", "plaid shirt"), what the turn before was about ("the two above"); what is
 
 import re
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from schemas.edit import Selector, Side
 from schemas.errors import UserError
 from stages import facts, nouns, words
+
+_T = TypeVar("_T")
 
 _NUMBERS = {word: number for number, word in enumerate(words.NUMBERS_EN) if number} | {
     word: number
@@ -122,7 +125,7 @@ def parse_qualifiers(text: str, at: int) -> tuple[Selector, int]:
         if not (known or _ordinal(lower) or (lower in _SIDE_OF and text[: word.start()].strip().lower() != "in")):
             break
         start = word.start()
-    if not text[start:].strip() or text[start:].split()[0].lower() == "of":
+    if not text[start:].strip() or text[start:].split(maxsplit=1)[0].lower() == "of":
         return Selector(), len(text)
     return parse_selector(f"{text[start:].rstrip()} subject", at + start), start
 
@@ -177,9 +180,8 @@ def _take_places(text: str, at: int, read: _Read) -> str:
     rest = text
     while found := _AT_SIDE.search(rest):
         side = _SIDE_OF[found[1].lower()]
-        if read.side not in (None, side):
-            raise refuse("say one place", found[0], at + found.start())
-        read.side, rest = side, _blank(rest, found.start(), found.end())
+        read.side = _only(read.side, side, "say one place", found[0], at + found.start())
+        rest = _blank(rest, found.start(), found.end())
     return rest
 
 
@@ -196,37 +198,48 @@ def _take_qualifiers(text: str, at: int, read: _Read) -> str:
 
 
 def _take_word(found: list[re.Match[str]], text: str, at: int, read: _Read) -> bool:
-    """Takes one word or a pair of colours off the front of `found`, if it only narrows the noun that follows."""
-    word, is_last = found[0][0].lower(), len(found) == 1
-    place = at + found[0].start()
+    """Takes a word or two off the front of `found`, if they only narrow the noun that follows."""
+    word, is_last, place = found[0][0].lower(), len(found) == 1, at + found[0].start()
     if word in ("above", "previous"):
         read.above = True
     elif word in _SIDE_OF and not (is_last and word == "background"):
-        if read.side not in (None, _SIDE_OF[word]):
-            raise refuse("say one place", word, place)
-        read.side = _SIDE_OF[word]
-    elif word in _ARTICLES or (word in ("a", "an") and not is_last):
-        read.count = 1 if word in ("a", "an") else read.count
-    elif (number := 2 if word == "both" else _number(word)) is not None:
-        if word == "one" and is_last:
-            return bool(found.pop(0))
-        if number < 1 or read.count not in (None, number):
-            raise refuse("one count, at least 1", word, place)
-        read.count = number
+        read.side = _only(read.side, _SIDE_OF[word], "say one place", word, place)
     elif (ordinal := _ordinal(word)) is not None:
-        if read.nth not in (None, ordinal):
-            raise refuse("say one ordinal", word, place)
-        read.nth = ordinal
-    elif is_last:
-        return False
-    elif word in _COLORS or word in _SIZES:
-        read.attributes += (_COLORS.get(word) or _SIZES[word],)
-        if len(found) > 3 and found[1][0].lower() == "and" and found[2][0].lower() in _COLORS:
-            found.pop(0)
-    elif not (word in _SHADES and found[1][0].lower() in _COLORS and len(found) > 2):
+        read.nth = _only(read.nth, ordinal, "say one ordinal", word, place)
+    elif not (_take_number(word, is_last, place, read) or (not is_last and _take_attribute(found, word, read))):
         return False
     found.pop(0)
     return True
+
+
+def _take_number(word: str, is_last: bool, place: int, read: _Read) -> bool:
+    """An article or a count; "one" and "a" count only before a noun."""
+    if word in ("a", "an", "one") and is_last:
+        return word == "one"
+    number = {"a": 1, "an": 1, "both": 2}.get(word) or _number(word)
+    if number is not None:
+        read.count = _only(read.count, number, "one count, at least 1", word, place)
+        if number < 1:
+            raise refuse("one count, at least 1", word, place)
+    return number is not None or word in _ARTICLES
+
+
+def _take_attribute(found: list[re.Match[str]], word: str, read: _Read) -> bool:
+    """A colour or a size; "black and white" as two, "dark blue" as blue."""
+    following = [each[0].lower() for each in found[1:3]]
+    if word in _COLORS or word in _SIZES:
+        read.attributes += (_COLORS.get(word) or _SIZES[word],)
+        if len(found) > 3 and following[0] == "and" and following[1] in _COLORS:
+            found.pop(0)
+        return True
+    return word in _SHADES and len(found) > 2 and following[0] in _COLORS
+
+
+def _only(known: _T | None, said: _T, why: str, word: str, place: int) -> _T:
+    """What is said, unless something else was said before."""
+    if known not in (None, said):
+        raise refuse(why, word, place)
+    return said
 
 
 def _checked(selector: Selector, text: str, at: int) -> Selector:

@@ -16,15 +16,16 @@ _PERSONS = frozenset("dancer rider runner hurdler skier surfer cyclist player si
 ANYTHING = frozenset("subject subjects object objects thing things one ones instance instances everything".split())
 
 PARTS = frozenset(
-    "face head hair beard mustache moustache eye nose mouth ear neck arm hand leg foot tail paw hoof mane wing horn fur "
-    "shirt t-shirt tshirt blouse sweater hoodie jacket coat vest suit dress skirt trousers pants jeans shorts clothes "
-    "clothing outfit costume uniform jersey shoe boot sneaker sock glove scarf tie belt hat cap helmet crown mask "
-    "glasses sunglasses goggles necklace earring watch headphones saddle collar wheel windshield bumper".split()
+    "face head hair beard mustache moustache eye nose mouth ear neck arm hand leg foot tail paw hoof mane wing horn "
+    "fur shirt t-shirt tshirt blouse sweater hoodie jacket coat vest suit dress skirt trousers pants jeans shorts "
+    "clothes clothing outfit costume uniform jersey shoe boot sneaker sock glove scarf tie belt hat cap helmet crown "
+    "mask glasses sunglasses goggles necklace earring watch headphones saddle collar wheel windshield bumper".split()
 )
 """What is worn or belongs to a body or a vehicle: said alone, it is looked for on any subject."""
 
 BACKGROUNDS = frozenset(
-    "background backdrop scene scenery surroundings environment setting landscape forest woods jungle desert beach".split()
+    "background backdrop scene scenery surroundings environment setting landscape forest woods jungle desert "
+    "beach".split()
 )
 """What stands for everything that is no subject."""
 
@@ -49,6 +50,12 @@ def singular(noun: str) -> str:
     return word.removesuffix("s")
 
 
+def one(phrase: str) -> str:
+    """The phrase with its last word in singular: "polar bears" -> "polar bear"."""
+    *before, last = phrase.split() or [""]
+    return " ".join([*before, singular(last)])
+
+
 def is_plural(phrase: str) -> bool:
     """Whether the noun stands for several: "bears", "people on the left"; not "glasses"."""
     core = _NOUN_ENDS.split(f"{phrase.strip().lower()} ")[0].split()
@@ -68,12 +75,13 @@ def same_kind(phrase: str, category: str) -> bool:
 
 
 def _words(phrase: str) -> list[str]:
-    return re.sub(r"[^\w\s-]", " ", _NOUN_ENDS.split(f"{phrase.strip().lower()} ")[0]).split()
+    core = re.sub(r"[^\w\s-]", " ", _NOUN_ENDS.split(f"{phrase.strip().lower()} ")[0]).split()
+    return core[1:] if core[:1] in (["a"], ["an"], ["the"]) else core
 
 
 def _same_noun(one: str, other: str) -> bool:
-    """Equal, or one the general word for the other."""
-    return one == other or _general(one) == other or _general(other) == one
+    """Equal, or one the general word for the other. Names have plurals no rule tells from a bus: Gokus."""
+    return one.removesuffix("s") == other.removesuffix("s") or _general(one) == other or _general(other) == one
 
 
 def _general(noun: str) -> str:

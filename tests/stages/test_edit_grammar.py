@@ -116,8 +116,8 @@ def test_turns():
 
 @pytest.mark.parametrize(
     "text",
-    ["Make it look like a painting", "turn the bear into a gorilla and remove the hat", "give him a hat", "把熊换成猩猩",
-     "remove the dog and the cat", "replace the man with the hat with a robot"],
+    ["Make it look like a painting", "turn the bear into a gorilla and remove the hat", "give him a hat",
+     "把熊换成猩猩", "remove the dog and the cat", "replace the man with the hat with a robot"],
 )  # fmt: skip
 def test_free_text_is_recognised_as_such(text):
     assert parse_prompts([text]) == [FreeText(text)]
@@ -155,7 +155,7 @@ def test_errors_show_the_place(prompt, place, words):
 
 
 def test_an_error_names_the_prompt_of_several():
-    with pytest.raises(UserError, match="^prompt 2: prompt, character 1"):
+    with pytest.raises(UserError, match=r"^prompt 2: prompt, character 1"):
         parse_prompts(["a dog -> cat", "0 dogs -> cats"])
 
 
@@ -175,7 +175,8 @@ def test_any_text_parses_or_is_a_user_error_and_prints_back(text):
     try:
         turns = parse_prompts([text])
     except UserError as error:
-        assert len(str(error).splitlines()) == 1
+        if len(str(error).splitlines()) != 1:
+            raise
         return
     assert turns
     for number, turn in enumerate(turns):
