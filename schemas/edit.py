@@ -1,7 +1,10 @@
 """What an edit asks for: the targets of one prompt, which instances each is about, one job per source."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from schemas.subject import Box
 
 
 class Action(StrEnum):
@@ -19,6 +22,8 @@ class Side(StrEnum):
     RIGHT = "right"
     FRONT = "front"
     BACK = "back"
+    TOP = "top"
+    BOTTOM = "bottom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Selector:
     attributes: tuple[str, ...] = ()  # colours and other adjectives, in lower case
     part: str = ""  # of each instance, when not the whole of it: "shirt", "face"
     above: bool = False  # what the turn before was about
-    span: tuple[int, int] = (0, 0)
+    span: tuple[int, int] = field(default=(0, 0), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +60,34 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What changes at once. scene: the words around the targets, "[]" where each target stood, in the order of `edits`:
+    "Three [] in the back seat"; "" where nothing was said."""
+
+    edits: tuple[Edit, ...]
+    scene: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EditJob:
-    """One source and everything that is to change in it. scene: the words around the targets; turns come one after the
-    other, each on the result of the one before."""
+    """One source and everything that is to change in it: turns one after the other, each on the result of the one
+    before. options: settings of this job alone, by their dotted names."""
 
     source: str
-    turns: tuple[tuple[Edit, ...], ...]
-    scene: str = ""
+    turns: tuple[Turn, ...]
     seed: int = 0
-    name: str = ""  # of its output, unique in a run; "" = after the source
+    name: str = ""  # of its output, unique in a run
+    options: Mapping[str, bool | int | float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """An edit and the instances it is about, as positions in the list of tracks; none for a background."""
+    """An edit and the instances it is about, as positions in the list of tracks; none for a background.
+
+    place: where something is added, in shares of each instance's box (0, 0 its top left, 1, 1 its bottom right; it may
+    reach outside); None while nothing has said where, and for every other action.
+    """
 
     edit: Edit
     instances: tuple[int, ...]
+    place: Box | None = None

@@ -45,6 +45,11 @@ class Reason(StrEnum):
     NO_DONOR = "no_donor", "no other source can lend a background or a replacement subject"
     NO_ROOM = "no_room", "the subject fills the frame; nothing is left to synthesise"
     SUBJECT_TOO_SMALL = "subject_too_small", "the subject is too small in the reference"
+    # edits
+    TARGET_ABSENT = "target_absent", "nothing in the clip answers what the edit asks for"
+    TARGET_COUNT = "target_count", "the clip shows more or fewer of what the edit asks for than it says"
+    TARGET_AMBIGUOUS = "target_ambiguous", "several readings of the edit fit the clip, or two edits want one subject"
+    TARGET_UNNAMED = "target_unnamed", "nothing in this profile can tell what the clip's subjects are called"
     # models
     OUT_OF_MEMORY = "out_of_memory", "the model runs out of memory on this input alone"
     MODEL_FAILED = "model_failed", "the model raises an error on this input, and not on others"
