@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import cv2
 import numpy as np
 
 from actors.profiles import Roles
@@ -24,9 +25,9 @@ from schemas.passes import EditPass
 from schemas.reasons import Reason
 from schemas.sample import Verdict
 from schemas.tracks import InstanceTrack, MaskVideo
-from schemas.video import Image, OutputFormat
+from schemas.video import Footage, Image, Mask, OutputFormat
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import camera, edit_checks, edit_clip, encoding, media, passes, paste_back, retargeting
+from stages import camera, edit_checks, edit_clip, encoding, masks, passes, paste_back, retargeting
 from stages.camera import Survey
 from stages.edit_clip import Generation
 from stages.encoding import Encoded
@@ -35,6 +36,9 @@ from stages.tubes import Sizing
 
 NUM_LOOKED_AT = 8
 """Frames of an edit that detectors and embedders are asked about."""
+
+WHITE = 250
+"""Levels from which on a reference's background is taken for white."""
 
 
 class EditVideo:
@@ -63,7 +67,8 @@ class EditVideo:
             return _given_up(unit, bad)
         drawn = perf_counter()
         verdict = self._verify(payload["path"], tracks, turns, encoded)
-        verdict.scores["leakage"] = max((share or 0.0 for each in leakages for row in each.shares() for share in row), default=0.0)
+        shares = [share for each in leakages for row in each.shares() for share in row if share is not None]
+        verdict.scores["leakage"] = max(shares, default=0.0)  # reported, not judged: passes do not leak by design
         seconds = {"edit": drawn - began, "verify": perf_counter() - drawn}
         attempt = _attempt(unit, verdict, turns, seconds)
         if not verdict.passed:
@@ -131,3 +136,114 @@ class EditVideo:
         scores["count_share"] = self._count_share(every, tracks, seen)
         scores["target_identity"] = self._identity(every, tracks, seen)
         return edit_checks.judge(scores, self._config.edit_thresholds)
+
+    def _count_share(
+        self, every: Sequence[EditPass], tracks: Sequence[InstanceTrack], seen: dict[int, Image]
+    ) -> float | None:
+        """Whether as many targets are found in the edit as the source's tracks have there; None when the detector
+        cannot be asked for them by name."""
+        replaced = [each for each in every if each.action is Action.REPLACE and each.target]
+        if not replaced or not self._roles.detector.reads_phrases:
+            return None
+        shares = []
+        for each in replaced:
+            chosen = [tracks[at].masks for at in each.instances]
+            shown = [number for number in sorted(seen) if any(masks[number].any() for masks in chosen)]
+            expected = [sum(bool(masks[number].any()) for masks in chosen) for number in shown]
+            count = partial(self._count, each.target)
+            shares.append(edit_checks.count_share([seen[number] for number in shown], expected, count))
+        return min((share for share in shares if share is not None), default=None)
+
+    def _count(self, target: str, images: Sequence[Image]) -> list[int]:
+        numbers = list(range(len(images)))
+        footage = Footage(list(images), numbers, [float(number) for number in numbers], numbers, images[0].shape[:2])
+        return [len(found) for found in self._roles.detector.detect(footage, [target])]
+
+    def _identity(
+        self, every: Sequence[EditPass], tracks: Sequence[InstanceTrack], seen: dict[int, Image]
+    ) -> float | None:
+        """How like its reference each target became; None without references."""
+        likeness = []
+        for each in every:
+            if each.action is Action.REPLACE and each.references:
+                views = [(image, masks.resize(each.masks[number], *image.shape[:2])) for number, image in seen.items()]
+                shown = [(image, mask) for image, mask in views if mask.any()]
+                wanted = [(picture, _on_white(picture)) for picture in each.references]
+                likeness.append(edit_checks.target_identity(shown, wanted, self._roles.embedder.embed))
+        return min((each for each in likeness if each is not None), default=None)
+
+
+def _pictures(path: str) -> Iterator[Image]:
+    return (frame.image for frame in encoding.read_clip(path))
+
+
+def _noted(frames: Iterator[Image], wanted: set[int], seen: dict[int, Image]) -> Iterator[Image]:
+    for number, frame in enumerate(frames):
+        if number in wanted:
+            seen[number] = frame
+        yield frame
+
+
+def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, MaskVideo]) -> EditPass:
+    """What one edit asks to be drawn."""
+    edit, chosen = bound.edit, [tracks[at] for at in bound.instances]
+    if edit.action is Action.BACKGROUND:
+        region = retargeting.backdrop(tracks)
+    elif edit.action is Action.ADD:
+        region = retargeting.placed(bound, tracks)
+    else:
+        region = np.logical_or.reduce([regions[at] for at in bound.instances])
+    nearness = [float(track.nearness[track.seen].mean()) for track in chosen if track.seen.any()]
+    return EditPass(
+        action=edit.action,
+        masks=region,
+        targets=(bound.instances,),
+        target=edit.target,
+        prompt=edit.prompt,
+        negative=edit.negative,
+        references=(_read_picture(edit.reference),) if edit.reference else (),
+        nearness=float(np.mean(nearness)) if nearness else 0.0,
+    )
+
+
+def _read_picture(path: str) -> Image:
+    """Raises BadInput(MISSING) for one that cannot be read now."""
+    found = cv2.imread(path, cv2.IMREAD_COLOR)
+    if found is None:
+        raise BadInput(Reason.MISSING, f"the reference {path} cannot be read")
+    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _on_white(picture: Image) -> Mask:
+    """What is not the white that references stand on; all of it where there is none."""
+    shown: Mask = (picture < WHITE).any(axis=2)
+    return shown if shown.any() else ~shown
+
+
+def _attempt(
+    unit: Unit, verdict: Verdict, turns: Sequence[list[EditPass]], seconds: dict[str, float]
+) -> dict[str, Any]:
+    drawn = [{"action": str(each.action), "target": each.target} for turn in turns for each in turn]
+    return {
+        "attempt": unit.attempt,
+        "seed": seed_of(unit.key, unit.attempt),
+        "rung": unit.attempt,
+        "parameters": json.dumps({"passes": drawn}, sort_keys=True),
+        "verdict": verdict.scores,
+        "decision": unit.payload["verdict_fingerprint"],
+        "reasons": [str(reason) for reason in verdict.reasons],
+        "seconds": seconds,
+        "reason": str(verdict.reasons[0]) if verdict.reasons else None,
+    }
+
+
+def _sent_back(unit: Unit, verdict: Verdict, attempt: dict[str, Any]) -> Result:
+    message = f"attempt {unit.attempt + 1} failed verification: {', '.join(verdict.reasons)}"
+    rows = {"attempts": [attempt]}
+    reason = verdict.reasons[0]
+    return Result(Phase.EDIT, unit.key, "", unit.attempt, Outcome.RETRY, reason, message, "verify", rows)
+
+
+def _given_up(unit: Unit, bad: BadInput) -> Result:
+    """What another seed cannot mend: a dead letter at once."""
+    return Result(Phase.EDIT, unit.key, "", unit.attempt, Outcome.EXHAUSTED, bad.reason, bad.message, "edit")

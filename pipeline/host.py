@@ -8,8 +8,8 @@ from typing import Any
 import ray
 
 from cluster.local import die_with_parent
-from pipeline.ledger import Ledger
 from pipeline.edit_planner import EditPlanner
+from pipeline.ledger import Ledger
 from pipeline.planner import Planner
 from pipeline.reconcile import cascade, reconcile, record_dead_sources, remove_missing
 from pipeline.settings import Settings
@@ -93,7 +93,9 @@ class LedgerHost:
         attempts = {Phase.SYNTHESIZE: config.synthesis.max_attempts, Phase.EDIT: config.editing.max_attempts}
         fingerprint = self._settings.fingerprints[phase]
         # Said here, at once: a source that polls may have taken every unit before the driver asks what waits.
-        self._phase_over = not self._ledger.open_phase(phase, pages, fingerprint, attempts.get(phase, 1), self._num_workers)
+        self._phase_over = not self._ledger.open_phase(
+            phase, pages, fingerprint, attempts.get(phase, 1), self._num_workers
+        )
         self._phase = phase
 
     def missing(self) -> tuple[int, int]:

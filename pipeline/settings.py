@@ -81,7 +81,9 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
     versions = [VERSIONS["synthesize"], VERSIONS["verify"]]
     synthesize = digest(versions, roles(Phase.SYNTHESIZE), synthesis, mine)
     caption = digest(VERSIONS["caption"], roles(Phase.CAPTION), config.captions.model_dump(mode="json"))
-    align = digest(VERSIONS["align"], roles(Phase.ALIGN), *found, config.editing.model_dump(mode="json", include=ALIGNING))
+    align = digest(
+        VERSIONS["align"], roles(Phase.ALIGN), *found, config.editing.model_dump(mode="json", include=ALIGNING)
+    )
     editing = config.editing.model_dump(mode="json", exclude={*ALIGNING, "max_attempts"})
     edit = digest(VERSIONS["edit"], roles(Phase.EDIT), editing, align)
     return {

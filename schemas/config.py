@@ -123,6 +123,8 @@ class EditThresholds(_Section):
     max_untouched: float = 0.5  # share of the region that looks as before
     min_count_share: float = 0.9  # of frames in which as many subjects are found as in the source
     min_target_identity: float = 0.6
+
+
 class EditConfig(_Section):
     """`recast edit`: who is looked for and how what changes is generated."""
 

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     VLM_UNUSABLE = "vlm_unusable", "the vision-language model gave no usable answer"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "no attempt passed verification"
     # editing
+    TOO_LONG = "too_long", "the clip has more frames than are edited at once"
     NO_CONTAINER = "no_container", "no container holds the edited video with all of the source's sound"
     FRAMES_LOST = "frames_lost", "the edited video has another number of frames than its source"
     BACKGROUND_CHANGED = "background_changed", "what was not to be edited changed"

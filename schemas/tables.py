@@ -196,7 +196,19 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 COMMIT_ORDER = (
-    *("clips", "subjects", "pairs", "samples", "jobs", "edits", "attempts", "rejects", "suspects", "sources", "settled"),
+    *(
+        "clips",
+        "subjects",
+        "pairs",
+        "samples",
+        "jobs",
+        "edits",
+        "attempts",
+        "rejects",
+        "suspects",
+        "sources",
+        "settled",
+    ),
 )
 """Children first, `settled` last: only `settled` makes a unit done, so a crash in between repeats the unit.
 `sources` next to it, since a new stamp says that the new bytes were seen to the end."""

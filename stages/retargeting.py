@@ -74,6 +74,31 @@ def backdrop(tracks: Sequence[InstanceTrack]) -> MaskVideo:
     return np.asarray(~np.logical_or.reduce([each.masks for each in tracks]), dtype=np.bool_)
 
 
+def placed(bound: Bound, tracks: Sequence[InstanceTrack]) -> MaskVideo:
+    """(T, H, W) where something is added: `bound.place` in the box of each instance it is added to, steady over time; in
+    the whole picture where it is added to nothing. Empty where the instance is absent.
+
+    Raises ValueError without a place, or without tracks, which say the size of the clip.
+    """
+    if bound.place is None or not tracks:
+        raise ValueError("nothing says where it is added")
+    region: MaskVideo = np.zeros_like(tracks[0].masks)
+    height, width = region.shape[1:]
+    x0, y0, x1, y1 = bound.place
+    owners: list[tuple[NDArray[np.int64], Series]] = [
+        (frames, _steady_boxes(tracks[at].masks, frames).astype(np.float64))
+        for at in bound.instances
+        if len(frames := np.flatnonzero(tracks[at].masks.any(axis=(1, 2))))
+    ]
+    everywhere = np.arange(len(region)), np.tile([0.0, 0.0, width, height], (len(region), 1))
+    for frames, boxes in owners if bound.instances else [everywhere]:
+        for frame, (left, top, right, bottom) in zip(frames, boxes, strict=True):
+            columns = np.clip(np.rint([left + x0 * (right - left), left + x1 * (right - left)]), 0, width).astype(int)
+            rows = np.clip(np.rint([top + y0 * (bottom - top), top + y1 * (bottom - top)]), 0, height).astype(int)
+            region[frame, rows[0] : rows[1], columns[0] : columns[1]] = True
+    return region
+
+
 def grow(video: MaskVideo, shape: Shape, margin: float) -> MaskVideo:
     """The masks with their hull or box filled and a margin around it: `margin` times the root of the smoothed area.
 

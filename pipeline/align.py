@@ -1,0 +1,171 @@
+"""Module A of IMAGEdit, prompt-guided multimodal alignment: a clip and a request in, who is in it and what each change is
+about, out.
+
+frames -> kinds of subjects -> boxes -> masks, followed, repaired, shared out by depth -> facts -> each edit bound -> words
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.profiles import Roles
+from cluster.storage import category_of, content_hash
+from pipeline import tracks_file
+from pipeline.edit_rows import JOB, TURNS
+from pipeline.engine import OUT_OF_REACH
+from schemas.config import Config
+from schemas.edit import Action, Bound, EditJob, Turn
+from schemas.errors import BadInput
+from schemas.keys import seed_of
+from schemas.reasons import Reason
+from schemas.subject import Box
+from schemas.tracks import InstanceTrack
+from schemas.video import Frame, Image
+from schemas.work import Outcome, Phase, Result, Unit
+from stages import binding, edit_prompts, instance_facts, media, ownership, track_repair, tracking
+from stages.instance_facts import InstanceFacts
+from stages.tracking import Tracker
+from stages.transport import Transport
+
+NUM_SHOWN = 6
+"""Frames of a clip that a model is asked about, at most twice as many are held."""
+
+
+class AlignJob:
+    """A job in, its `jobs` row and the file of its tracks out.
+
+    Payload: uri, path, stamp, name, request, out; seen_hash of an earlier look. A job that cannot be aligned is rejected
+    with the reason why. Raises BadInput(MISSING | UNREADABLE) for a source that was seen before and cannot be read now.
+    """
+
+    def __init__(self, roles: Roles, config: Config) -> None:
+        self._roles, self._config, self._how = roles, config, config.editing
+
+    def __call__(self, unit: Unit) -> Result:
+        payload = unit.payload
+        row = {name: payload[name] for name in ("uri", "stamp", "name", "request")} | {"key": unit.key}
+        try:
+            row["content_hash"] = content_hash(payload["path"])
+            row |= self._align(payload, unit.key)
+        except BadInput as bad:
+            if bad.reason in OUT_OF_REACH and payload["seen_hash"] is not None:
+                raise
+            row |= {"status": "rejected", "reason": str(bad.reason), "message": bad.message}
+            rows = {"jobs": [row]}
+            return Result(Phase.ALIGN, unit.key, "", 0, Outcome.REJECTED, bad.reason, bad.message, rows=rows)
+        return Result(Phase.ALIGN, unit.key, rows={"jobs": [row]})
+
+    def _align(self, payload: dict[str, Any], key: str) -> dict[str, Any]:
+        job: EditJob = JOB.validate_json(payload["request"])
+        probe = media.probe(payload["path"])
+        shown, num_frames = self._look(payload["path"])
+        category = category_of(payload["path"]) or self._config.mining.category
+        tracks = self._track(payload["path"], self._phrases(job.turns, shown, category, job.seed))
+        if not tracks:
+            raise BadInput(Reason.NO_SUBJECT, "no subject was found in the clip: nothing to edit, or to keep")
+        facts = instance_facts.measure(tracks, {frame.index: frame.image for frame in shown})
+        bound = self._bind(job, facts, shown)
+        path = Path(tracks_file.NAME) / f"{key}.npz"
+        tracks_file.write(Path(payload["out"]) / path, tracks)
+        return {
+            "width": probe.width,
+            "height": probe.height,
+            "fps": probe.fps,
+            "num_frames": num_frames,
+            "instances": [track.name for track in tracks],
+            "bound": TURNS.dump_json(bound).decode(),
+            "tracks": str(path),
+        }
+
+    def _look(self, path: str) -> tuple[list[Frame], int]:
+        """Some frames spread over the clip, at working size, and how many it has."""
+        shown, every, count = list[Frame](), 1, 0
+        for count, frame in enumerate(self._frames(path), 1):
+            if frame.index % every == 0:
+                shown.append(frame)
+            if len(shown) > 2 * NUM_SHOWN:
+                every *= 2
+                shown = shown[::2]
+        if count > self._how.max_frames:
+            told = f"{count} frames; at most {self._how.max_frames} are edited at once (editing.max_frames)"
+            raise BadInput(Reason.TOO_LONG, told)
+        return shown[:: max(len(shown) // NUM_SHOWN, 1)], count
+
+    def _frames(self, path: str) -> Iterator[Frame]:
+        return media.decode(path, self._how.working_short_side_px)
+
+    def _phrases(self, turns: Sequence[Turn], shown: Sequence[Frame], category: str, seed: int) -> list[str]:
+        """What is looked for: what a detector that reads can tell of the edits' nouns, else what the clip shows."""
+        question = edit_prompts.clip_question([frame.image for frame in shown], turns[0], category, seed)
+        (seen,) = self._roles.vlm.ask([question])
+        named = [edit for turn in turns for edit in turn.edits] if self._roles.detector.reads_phrases else []
+        return edit_prompts.phrases_for(named, seen)
+
+    def _track(self, path: str, phrases: Sequence[str]) -> list[InstanceTrack]:
+        roles = self._roles
+        tracker = Tracker(
+            roles.detector.detect,
+            roles.segmenter.segment,
+            roles.depth.nearness,
+            roles.embedder.embed,
+            self._how.anchor_every,
+        )
+        found, small = tracking.track(self._frames(path), phrases, tracker, self._config.linking)
+        repaired, _ = track_repair.repair(found, Transport(small))
+        return ownership.share_out(repaired, small)
+
+    def _bind(self, job: EditJob, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> list[list[Bound]]:
+        """Every turn on what those before it left, each target with the words that it is to be drawn by."""
+        turns: list[list[Bound]] = []
+        for number, turn in enumerate(job.turns):
+            seed = seed_of(job.name, job.seed, "words", str(number))
+            bound = [self._placed(each, found, shown, seed) for each in binding.bind(turn.edits, found, turns)]
+            turns.append(self._worded(turn, bound, found, [frame.image for frame in shown], seed))
+        return turns
+
+    def _worded(
+        self, turn: Turn, bound: Sequence[Bound], found: Sequence[InstanceFacts], shown: list[Image], seed: int
+    ) -> list[Bound]:
+        asked = [edit_prompts.target_question(each.edit, shown, seed) for each in bound]
+        *targets, scene = self._roles.vlm.ask([*asked, edit_prompts.scene_question(turn, bound, found, shown, seed)])
+        whole = edit_prompts.scene_from(scene, turn, bound, found)
+        said = [edit_prompts.target_from(answer, each.edit) for answer, each in zip(targets, bound, strict=True)]
+        prompts = [". ".join(dict.fromkeys(part for part in (words, whole) if part)) for words in said]
+        return [
+            replace(each, edit=replace(each.edit, prompt=prompt)) for each, prompt in zip(bound, prompts, strict=True)
+        ]
+
+    def _placed(self, bound: Bound, found: Sequence[InstanceFacts], shown: Sequence[Frame], seed: int) -> Bound:
+        """Where something is added: nothing in the clip says it, so a model must."""
+        if bound.edit.action is not Action.ADD:
+            return bound
+        frame, box = _best_view(bound, found, shown)
+        view = edit_prompts.place_view(box)
+        (answer,) = self._roles.vlm.ask([edit_prompts.place_question(bound.edit, _inside(frame.image, view), seed)])
+        return replace(bound, place=edit_prompts.place_from(answer, bound.edit, view, box))
+
+
+def _best_view(bound: Bound, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> tuple[Frame, Box]:
+    """The frame that shows most of what is added to, and its box there in shares; the whole picture when it is
+    nothing in particular, or nowhere to be seen."""
+    views = [
+        (frame, found[at].boxes[frame.index])
+        for at in bound.instances[:1]
+        for frame in shown
+        if not np.isnan(found[at].boxes[frame.index]).any()
+    ]
+    if not views:
+        return shown[0], (0.0, 0.0, 1.0, 1.0)
+    frame, box = max(views, key=lambda view: (view[1][2] - view[1][0]) * (view[1][3] - view[1][1]))
+    x0, y0, x1, y1 = box.tolist()
+    return frame, (x0, y0, x1, y1)
+
+
+def _inside(image: Image, view: Box) -> Image:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = view
+    rows = slice(int(y0 * height), max(int(np.ceil(y1 * height)), int(y0 * height) + 1))
+    return np.ascontiguousarray(image[rows, int(x0 * width) : max(int(np.ceil(x1 * width)), int(x0 * width) + 1)])
