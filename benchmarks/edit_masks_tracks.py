@@ -50,10 +50,9 @@ def look_at(videos: Path, clip: str) -> Result:
     seconds = time.perf_counter() - began
     shape = next(media.decode(str(path), edit_tracking.WORKING_SHORT_SIDE_PX)).image.shape[:2]
     true = _true(videos, clip, len(tracked.small))
-    carried = truth.owners(videos, clip)
     assert all(mask.shape == shape for found in true.values() for mask in found.values()), "truth at the working size"
     raw, final = (judge(tracks, true) for tracks in (tracked.raw, tracked.final))
-    return Result(clip, len(tracked.small), len(true) - len(carried), len(tracked.final), seconds, raw, final)
+    return Result(clip, len(tracked.small), len(true), len(tracked.final), seconds, raw, final)
 
 
 def _true(videos: Path, clip: str, num_frames: int) -> dict[int, dict[int, Mask]]:

@@ -1,7 +1,6 @@
-"""Module A of IMAGEdit, prompt-guided multimodal alignment: a clip and a request in, who is in it and what each change is
-about, out.
+"""Module A of IMAGEdit, prompt-guided multimodal alignment: what each change is about.
 
-frames -> kinds of subjects -> boxes -> masks, followed, repaired, shared out by depth -> facts -> each edit bound -> words
+frames -> kinds of subjects -> boxes -> masks, followed, repaired, shared out by depth -> facts -> edits bound -> words
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +36,9 @@ NUM_SHOWN = 6
 class AlignJob:
     """A job in, its `jobs` row and the file of its tracks out.
 
-    Payload: uri, path, stamp, name, request, out; seen_hash of an earlier look. A job that cannot be aligned is rejected
-    with the reason why. Raises BadInput(MISSING | UNREADABLE) for a source that was seen before and cannot be read now.
+    Payload: uri, path, stamp, name, request, out; seen_hash of an earlier look. A job that cannot be aligned is
+    rejected with the reason why. Raises BadInput(MISSING | UNREADABLE) for a source that was seen before and cannot be
+    read now.
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -83,7 +83,8 @@ class AlignJob:
     def _look(self, path: str) -> tuple[list[Frame], int]:
         """Some frames spread over the clip, at working size, and how many it has."""
         shown, every, count = list[Frame](), 1, 0
-        for count, frame in enumerate(self._frames(path), 1):
+        for frame in self._frames(path):
+            count += 1
             if frame.index % every == 0:
                 shown.append(frame)
             if len(shown) > 2 * NUM_SHOWN:

@@ -196,19 +196,8 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 COMMIT_ORDER = (
-    *(
-        "clips",
-        "subjects",
-        "pairs",
-        "samples",
-        "jobs",
-        "edits",
-        "attempts",
-        "rejects",
-        "suspects",
-        "sources",
-        "settled",
-    ),
+    *("clips", "subjects", "pairs", "samples", "edits", "attempts", "rejects", "suspects"),
+    *("sources", "jobs", "settled"),
 )
 """Children first, `settled` last: only `settled` makes a unit done, so a crash in between repeats the unit.
-`sources` next to it, since a new stamp says that the new bytes were seen to the end."""
+`sources` and `jobs` next to it, since a new stamp says that the new bytes were seen to the end."""

@@ -75,8 +75,8 @@ def backdrop(tracks: Sequence[InstanceTrack]) -> MaskVideo:
 
 
 def placed(bound: Bound, tracks: Sequence[InstanceTrack]) -> MaskVideo:
-    """(T, H, W) where something is added: `bound.place` in the box of each instance it is added to, steady over time; in
-    the whole picture where it is added to nothing. Empty where the instance is absent.
+    """(T, H, W) where something is added: `bound.place` in the box of each instance it is added to, steady over time;
+    in the whole picture where it is added to nothing. Empty where the instance is absent.
 
     Raises ValueError without a place, or without tracks, which say the size of the clip.
     """
