@@ -114,7 +114,7 @@ class EditThresholds(_Section):
 
     min_background_psnr: float = 40.0  # dB of the worst frame, outside the feather
     min_background_ssim: float = 0.97
-    max_background_blocks: float = 0.002  # share of 16-pixel blocks outside that changed visibly, worst frame
+    max_background_blocks: float = 0.0008  # share of 16-pixel blocks outside that changed visibly, worst frame
     max_seam: float = 6.0  # grey levels by which steps across the feather's edge grew
     max_flicker: float = 3.0  # grey levels by which colour swings more than in the source
     max_warping_ratio: float = 1.8  # of the source's warping error
@@ -122,7 +122,7 @@ class EditThresholds(_Section):
     min_sharpness: float = 0.4  # of the source's
     max_untouched: float = 0.5  # share of the region that looks as before
     min_count_share: float = 0.9  # of frames in which as many subjects are found as in the source
-    min_target_identity: float = 0.6
+    min_target_identity: float = 0.8  # cosine; by colours and gradients 0.7 is another subject, 0.97 the same
 
 
 class EditConfig(_Section):
