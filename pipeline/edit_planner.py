@@ -20,15 +20,15 @@ CHUNK = 50_000  # jobs held while they are listed
 LISTING = pa.schema([(name, pa.string()) for name in ("key", "uri", "stamp", "name", "request")])
 
 
-def write_jobs(jobs: Iterable[dict[str, str]], path: Path) -> int:
-    """The jobs a run was asked for, each with the columns of LISTING but its key, as Parquet. How many."""
-    count, waiting = 0, iter(jobs)
+def write_jobs(jobs: Iterable[dict[str, str]], path: Path) -> list[str]:
+    """The jobs a run was asked for, each with the columns of LISTING but its key, as Parquet. Their keys."""
+    keys, waiting = list[str](), iter(jobs)
     with pq.ParquetWriter(path, LISTING) as writer:
         while chunk := list(itertools.islice(waiting, CHUNK)):
             rows = [{**job, "key": digest("job", job["uri"], job["name"], job["request"])} for job in chunk]
             writer.write_table(pa.Table.from_pylist(rows, schema=LISTING))
-            count += len(rows)
-    return count
+            keys += [row["key"] for row in rows]
+    return keys
 
 
 class EditPlanner:

@@ -1,0 +1,78 @@
+"""`recast edit`: the three modules of IMAGEdit (arXiv 2510.01186), for as many clips as were asked for.
+
+jobs -> A. align: who is in the clip, and what each change is about     a preview stops here
+     -> B, C. edit: masks retargeted, frames generated, put back        failed verifications go round again
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from actors.profiles import Roles, check_implementations
+from cluster.storage import stamp_of, uri_of
+from pipeline.align import AlignJob
+from pipeline.edit_planner import EditPlanner, write_jobs
+from pipeline.edit_rows import JOB
+from pipeline.edit_video import EditVideo
+from pipeline.engine import Step
+from pipeline.models import fetch_missing
+from pipeline.run import Product, Run, ask, check_writable, scratch
+from pipeline.session import Outcome, Say, Session, Show, in_sessions
+from pipeline.settings import Settings, roles_of
+from pipeline.tables import storage_errors
+from schemas.edit import EditJob
+from schemas.work import EDIT_PHASES, Phase
+
+PRODUCT = Product(EDIT_PHASES, EditPlanner)
+
+STEPS: dict[Phase, type[Step]] = {Phase.ALIGN: AlignJob, Phase.EDIT: EditVideo}
+
+
+def _make(settings: Settings, phase: Phase, roles: Roles) -> Step:
+    return STEPS[phase](roles, settings.config)
+
+
+def edit(
+    jobs: Iterable[EditJob],
+    out: Path,
+    settings: Settings,
+    show: Show,
+    say: Say,
+    preview: bool = False,
+    max_hours: float | None = None,
+) -> tuple[Outcome, list[str]]:
+    """Edit, or go on with it; preview: only find what each edit is about. Returns what was done, and the keys of the
+    jobs asked for. Raises UserError before anything is written for bad arguments."""
+    began = time.monotonic()
+    phases = (Phase.ALIGN,) if preview else EDIT_PHASES
+    check_implementations(settings.profile)
+    fetch_missing(settings.profile, roles_of(phases), say)
+    deadline = began + max_hours * 3600 if max_hours is not None else None
+    with scratch() as folder:
+        listing = folder / "jobs.parquet"
+        with storage_errors(folder):
+            keys = write_jobs(map(_listed, jobs), listing)
+        outcome = Outcome(num_sources=len(keys))
+        check_writable(out)
+
+        def work(run: Run) -> None:
+            outcome.seconds["start"] += time.monotonic() - began
+            session = Session(run, outcome, show, say)
+            session.begin()
+            session.stream(partial(_stream, session, phases))
+
+        in_sessions(work, out, settings, listing, partial(_make, settings), deadline, PRODUCT, say)
+    outcome.seconds["total"] = time.monotonic() - began
+    return outcome, keys
+
+
+def _stream(session: Session, phases: Sequence[Phase]) -> None:
+    for phase in phases:
+        ask(session.run.ledger.open_phase.remote(phase))
+        session.phase(phase)
+
+
+def _listed(job: EditJob) -> dict[str, str]:
+    uri = uri_of(job.source)
+    return {"uri": uri, "stamp": stamp_of(job.source), "name": job.name, "request": JOB.dump_json(job).decode()}
