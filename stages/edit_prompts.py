@@ -101,8 +101,17 @@ def turns_from(text: str, answer: Answer | Unusable) -> list[Turn]:
             if len(understood) == len(turns):
                 return understood
             why = f"the model wrote {answer.prompt!r}"
+    raise _not_understood(text, why)
+
+
+def refuse_free_text(text: str) -> list[Turn]:
+    """Where no model is at hand. Raises UserError, one line, that says which profiles have one."""
+    raise _not_understood(text, "none was asked")
+
+
+def _not_understood(text: str, why: str) -> UserError:
     shown = text if len(text) <= 80 else f"{text[:80]}…"
-    raise UserError(
+    return UserError(
         f"{shown!r} is not in the language of edits ('[bear -> gorilla]', 'remove the hat', 'add glasses'), and no "
         f"model put it into that ({why}); profiles that can: {NAMING_PROFILES}"
     )
