@@ -20,7 +20,16 @@ from actors.profiles import load_profile
 from schemas.config import Profile
 from schemas.errors import UserError
 from schemas.keys import digest, seed_of
-from schemas.questions import Answer, CaptionAnswer, CategoriesAnswer, CropAnswer, Question, Unusable, VerdictAnswer
+from schemas.questions import (
+    Answer,
+    CaptionAnswer,
+    CategoriesAnswer,
+    ClipAnswer,
+    CropAnswer,
+    Question,
+    Unusable,
+    VerdictAnswer,
+)
 from schemas.subject import Detection, Track
 from schemas.video import Footage, Image, Mask
 from stages import masks as masking
@@ -263,6 +272,8 @@ class OracleVlm:
         wrong = bool(rng.random() < self._wrong)
         if question.answer is CategoriesAnswer:
             return CategoriesAnswer(categories=[[A_WRONG_WORD] if wrong else self._seen(i) for i in question.images])
+        if question.answer is ClipAnswer:
+            return self._clip(question, wrong)
         if question.answer is CropAnswer:
             return CropAnswer(shows=not wrong, score=0.0 if wrong else 1.0)
         if question.answer is VerdictAnswer:
@@ -270,12 +281,21 @@ class OracleVlm:
             return VerdictAnswer(identity=score, quality=score, consistency=score, why="said by the oracle")
         return self._words(question, wrong)
 
+    def _clip(self, question: Question, wrong: bool) -> ClipAnswer:
+        frames = [[A_WRONG_WORD] if wrong else self._instances(image) for image in question.images]
+        counts = {noun: max(frame.count(noun) for frame in frames) for noun in sorted({n for f in frames for n in f})}
+        some = list(counts)[:8]
+        return ClipAnswer(nouns=some, counts=[counts[noun] for noun in some], places=["in the picture"] * len(some))
+
     def _seen(self, image: Image) -> list[str]:
+        return sorted(set(self._instances(image)))
+
+    def _instances(self, image: Image) -> list[str]:
+        """The category of every object in the frame."""
         found = self._truth.find(image)
         if found is None:
             return []
-        categories = self._truth.categories[found[0]]
-        return sorted({categories[number] for number in self._truth.masks(*found)})
+        return [self._truth.categories[found[0]][number] for number in self._truth.masks(*found)]
 
     def _words(self, question: Question, wrong: bool) -> Answer | Unusable:
         from actors.vlm import RulesVlm

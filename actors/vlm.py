@@ -10,7 +10,9 @@ from schemas.questions import (
     Answer,
     CaptionAnswer,
     CategoriesAnswer,
+    ClipAnswer,
     CropAnswer,
+    DescriptionAnswer,
     Question,
     Unusable,
     VerdictAnswer,
@@ -31,7 +33,9 @@ class RulesVlm:
     """Answers from `question.facts` alone, never from the pixels, and never guesses a noun.
 
     Facts per question: CategoriesAnswer {"category"}; CropAnswer {"score", "min_score"} in [0, 1]; CaptionAnswer the
-    facts of stages/facts.py and {"language"}; VerdictAnswer {"checks": [{"name", "passed", "reason", "score"}]}.
+    facts of stages/facts.py and {"language"}; VerdictAnswer {"checks": [{"name", "passed", "reason", "score"}]};
+    ClipAnswer {"category"}; DescriptionAnswer {"words"}. What must be seen or understood (EditsAnswer, PlaceAnswer) is
+    Unusable.
     """
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
@@ -54,6 +58,14 @@ class RulesVlm:
 def _categories(question: Question) -> CategoriesAnswer:
     word = question.facts.get("category") or UNNAMED
     return CategoriesAnswer(categories=[[word] for _ in question.images])
+
+
+def _clip(question: Question) -> ClipAnswer:
+    return ClipAnswer(nouns=[question.facts.get("category") or UNNAMED], counts=[0], places=["in the picture"])
+
+
+def _description(question: Question) -> DescriptionAnswer:
+    return DescriptionAnswer(text=question.facts["words"])
 
 
 def _crop(question: Question) -> CropAnswer:
@@ -86,6 +98,8 @@ def _verdict(question: Question) -> VerdictAnswer:
 
 _RULES: dict[type[Answer], Callable[[Question], Answer]] = {
     CategoriesAnswer: _categories,
+    ClipAnswer: _clip,
+    DescriptionAnswer: _description,
     CropAnswer: _crop,
     CaptionAnswer: _caption,
     VerdictAnswer: _verdict,

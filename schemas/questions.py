@@ -17,6 +17,7 @@ from schemas.video import Image
 INVISIBLE = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 VISIBLE = rf"^[^{INVISIBLE}]*$"
 _SPACES = r" \u00a0\u3000"
+_MAX_COUNT = 20
 _SCORES = [step / 20 for step in range(21)]
 
 
@@ -29,6 +30,11 @@ def _offered(longest: int, without: str = "") -> WithJsonSchema:
 Unit01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), WithJsonSchema({"type": "number", "enum": _SCORES})]
 # Detectors read several nouns in one text and split it where these stand.
 Word = Annotated[str, Field(min_length=1, max_length=40, pattern=VISIBLE), _offered(40, ".,;:")]
+
+Phrase = Annotated[str, Field(min_length=1, max_length=80, pattern=VISIBLE), _offered(80)]
+Count = Annotated[
+    int, Field(ge=0, le=_MAX_COUNT), WithJsonSchema({"type": "integer", "enum": list(range(_MAX_COUNT + 1))})
+]
 
 
 class Answer(BaseModel):
@@ -63,6 +69,35 @@ class CaptionAnswer(Answer):
     short: Annotated[str, Field(min_length=1, max_length=160, pattern=VISIBLE), _offered(160)]
     long: Annotated[str, Field(min_length=1, max_length=800, pattern=VISIBLE), _offered(800)]
     instruction: Annotated[str, Field(min_length=1, max_length=400, pattern=VISIBLE), _offered(400)]
+
+
+class ClipAnswer(Answer):
+    """Kinds of subjects in a clip: the noun of each, how many are seen at once (0: cannot tell), where they are."""
+
+    nouns: Annotated[list[Word], Field(max_length=8)]
+    counts: Annotated[list[Count], Field(max_length=8)]
+    places: Annotated[list[Phrase], Field(max_length=8)]
+
+
+class EditsAnswer(Answer):
+    """A request in free text, put into the language of edits (stages/edit_grammar.py)."""
+
+    prompt: Annotated[str, Field(min_length=1, max_length=400, pattern=VISIBLE), _offered(400)]
+
+
+class DescriptionAnswer(Answer):
+    """What a generator is told to draw."""
+
+    text: Annotated[str, Field(min_length=1, max_length=500, pattern=VISIBLE), _offered(500)]
+
+
+class PlaceAnswer(Answer):
+    """A box in the picture shown: its centre and size in shares of the picture."""
+
+    centre_x: Unit01
+    centre_y: Unit01
+    width: Unit01
+    height: Unit01
 
 
 @dataclass(frozen=True, slots=True)

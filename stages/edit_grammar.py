@@ -68,8 +68,21 @@ def parse_prompts(prompts: Sequence[str]) -> list[Turn | FreeText]:
         try:
             turns += _parse_prompt(prompt, is_first=not turns)
         except UserError as error:
-            raise UserError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from None
+            raise UserError(f"prompt{f' {number}' if len(prompts) > 1 else ''}, {error}") from None
     return turns
+
+
+def parse_edit(select: str, target: str) -> Edit:
+    """An edit given as two texts: what stands to the left of an arrow, and to its right, where any sign may stand.
+
+    Raises UserError, one line, that shows the place in `select`.
+    """
+    target = " ".join(target.split())
+    if not select.strip():
+        if not target:
+            raise UserError("neither what to change nor what to draw")
+        return Edit(Action.ADD, Selector(), target)
+    return _replacement(select, target, select, 0)
 
 
 def print_turn(turn: Turn) -> str:
@@ -93,9 +106,9 @@ def print_edit(edit: Edit) -> str:
 
 def _parse_prompt(prompt: str, is_first: bool) -> list[Turn | FreeText]:
     if not prompt.strip():
-        raise UserError("an empty prompt: say what changes, such as '[bear -> gorilla]'")
+        raise UserError("which is empty: say what changes, such as '[bear -> gorilla]'")
     if len(prompt) > MAX_CHARACTERS:
-        raise UserError(f"a prompt of {len(prompt)} characters: at most {MAX_CHARACTERS} are read")
+        raise UserError(f"which has {len(prompt)} characters: at most {MAX_CHARACTERS} are read")
     if odd := re.search(r"[\x00-\x08\x0b-\x1f\x7f]", prompt.replace("\r", " ")):
         raise refuse("a control character", odd[0], odd.start())
     hidden = _hidden(prompt)

@@ -61,9 +61,9 @@ _WORD = re.compile(r"\S+")
 
 
 def refuse(why: str, piece: str, at: int) -> UserError:
-    """The error that shows a place in the prompt: `at` counts characters from 0, people from 1."""
+    """The error that shows a place in what was written: `at` counts characters from 0, people from 1."""
     shown = piece.strip()
-    return UserError(f"prompt, character {at + 1}, {shown[:40] + '…' if len(shown) > 40 else shown!r}: {why}")
+    return UserError(f"character {at + 1}, {shown[:40] + '…' if len(shown) > 40 else shown!r}: {why}")
 
 
 @dataclass(slots=True)

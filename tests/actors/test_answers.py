@@ -9,7 +9,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.models.answers import MAX_CHARACTERS, json_schema, max_bytes, read_answer
-from schemas.questions import CaptionAnswer, CategoriesAnswer, CropAnswer, Question, Unusable, VerdictAnswer
+from schemas.questions import (
+    CaptionAnswer,
+    CategoriesAnswer,
+    ClipAnswer,
+    CropAnswer,
+    DescriptionAnswer,
+    EditsAnswer,
+    PlaceAnswer,
+    Question,
+    Unusable,
+    VerdictAnswer,
+)
 from schemas.reasons import Reason
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
@@ -18,12 +29,20 @@ QUESTIONS = [
     Question(CropAnswer, "?", [PICTURE]),
     Question(VerdictAnswer, "?", [PICTURE] * 3),
     Question(CaptionAnswer, "?", [PICTURE] * 2),
+    Question(ClipAnswer, "?", [PICTURE] * 2),
+    Question(EditsAnswer, "?"),
+    Question(DescriptionAnswer, "?", [PICTURE]),
+    Question(PlaceAnswer, "?", [PICTURE]),
 ]
 VALID = [
     '{"categories":[["dog","cat"],[]]}',
     '{"shows":true,"score":0.95}',
     '{"identity":1,"quality":0.5,"consistency":0.0,"why":"no fault"}',
     '{"short":"一只狗","long":"草地上有一只“狗”。","instruction":"画图1中的狗"}',
+    '{"nouns":["bear"],"counts":[2],"places":["left and right"]}',
+    '{"prompt":"bear on the left -> gorilla"}',
+    '{"text":"A gorilla."}',
+    '{"centre_x":0.5,"centre_y":0.0,"width":1.0,"height":0.05}',
 ]
 questions = st.sampled_from(QUESTIONS)
 junk = st.one_of(

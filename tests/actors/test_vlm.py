@@ -8,7 +8,11 @@ from schemas.questions import (
     Answer,
     CaptionAnswer,
     CategoriesAnswer,
+    ClipAnswer,
     CropAnswer,
+    DescriptionAnswer,
+    EditsAnswer,
+    PlaceAnswer,
     Question,
     Unusable,
     VerdictAnswer,
@@ -45,6 +49,18 @@ def test_verdict_follows_the_checks():
     bad = ask(VerdictAnswer, {"checks": leaking})
     assert bad.consistency == 0
     assert "background_leak" in bad.why
+
+
+def test_a_clip_is_described_by_what_was_said_of_it():
+    clip = ask(ClipAnswer, {"category": "bear"}, [PICTURE] * 2)
+    assert (clip.nouns, clip.counts) == (["bear"], [0])
+    assert ask(ClipAnswer, {"category": ""}).nouns == ["subject"]
+    assert ask(DescriptionAnswer, {"words": "two gorillas"}).text == "two gorillas"
+
+
+def test_what_must_be_seen_or_understood_is_unusable():
+    for shape in (EditsAnswer, PlaceAnswer):
+        assert isinstance(ask(shape, {"words": "x"}, [PICTURE]), Unusable)
 
 
 def test_what_was_not_measured_is_unusable_not_invented():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.edit import Action, Edit, Selector, Side, Turn
 from schemas.errors import UserError
-from stages.edit_grammar import FreeText, parse_prompts, print_turn
+from stages.edit_grammar import FreeText, parse_edit, parse_prompts, print_turn
 
 REPLACE, REMOVE, ADD, BACKGROUND = Action.REPLACE, Action.REMOVE, Action.ADD, Action.BACKGROUND
 LEFT, RIGHT = Side.LEFT, Side.RIGHT
@@ -142,7 +142,7 @@ def test_free_text_is_recognised_as_such(text):
         ("the two above -> robots", "character 1", "no turn"),
         ("dog -> cat; make it snow", "character 12", "no edit"),
         ("Turn 1: a -> b Turn 3: c -> d", "character 16, 'Turn 3:'", "turn 2"),
-        ("  ", "", "empty prompt"),
+        ("  ", "", "prompt, which is empty"),
         ("x" * 5000 + " -> y", "", "at most"),
     ],
 )
@@ -155,8 +155,20 @@ def test_errors_show_the_place(prompt, place, words):
 
 
 def test_an_error_names_the_prompt_of_several():
-    with pytest.raises(UserError, match=r"^prompt 2: prompt, character 1"):
+    with pytest.raises(UserError, match=r"^prompt 2, character 1"):
         parse_prompts(["a dog -> cat", "0 dogs -> cats"])
+
+
+def test_an_edit_of_two_texts():
+    assert parse_edit("bear on the left", 'a "Gorilla"; [big]') == replaced(
+        'a "Gorilla"; [big]', phrase="bear", side=LEFT
+    )
+    assert parse_edit("glasses", "") == Edit(REMOVE, Selector(part="glasses"))
+    assert parse_edit(" ", "glasses") == Edit(ADD, Selector(), "glasses")
+    assert parse_edit("background", "snow").action is BACKGROUND
+    for select, target in (("", ""), ("left right bear", "x"), ("background", "")):
+        with pytest.raises(UserError):
+            parse_edit(select, target)
 
 
 PIECES = st.sampled_from(
