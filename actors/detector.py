@@ -15,7 +15,12 @@ from stages import masks, mining, motion
 
 
 class Detector(Protocol):
-    """Answers, for every anchor of the footage, which boxes show one of `phrases` (best first, overlaps suppressed)."""
+    """Answers, for every anchor of the footage, which boxes show one of `phrases` (best first, overlaps suppressed).
+
+    reads_phrases: whether the words matter, so that what answers one may be called that.
+    """
+
+    reads_phrases: bool
 
     def detect(self, footage: Footage, phrases: Sequence[str]) -> list[list[Detection]]: ...
 
@@ -32,6 +37,8 @@ class MotionDetector:
     It cannot tell nouns apart: every box answers the first phrase. HOG and Haar only give seeds on static clips,
     because both find people in animals; where there are none, nothing is found, which is honest.
     """
+
+    reads_phrases = False
 
     def detect(self, footage: Footage, phrases: Sequence[str]) -> list[list[Detection]]:
         if not phrases or not footage.anchors:

@@ -133,6 +133,8 @@ def truth_of(folder: str) -> Truth:
 class OracleDetector:
     """Boxes of the true masks whose category is asked for. dropout: the share of boxes not given."""
 
+    reads_phrases = True
+
     def __init__(self, truth: str, dropout: float = 0.0) -> None:
         self._truth, self._dropout = truth_of(truth), dropout
 

@@ -3,7 +3,7 @@
 frames -> kinds of subjects -> boxes -> masks, followed, repaired, shared out by depth -> facts -> edits bound -> words
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 from actors.profiles import Roles
 from cluster.storage import category_of, content_hash
 from pipeline import tracks_file
-from pipeline.edit_rows import JOB, TURNS
+from pipeline.edit_rows import JOB, TURNS, options_of
 from pipeline.engine import OUT_OF_REACH
-from schemas.config import Config
+from schemas.config import Config, EditConfig
 from schemas.edit import Action, Bound, EditJob, Turn
 from schemas.errors import BadInput
 from schemas.keys import seed_of
@@ -42,7 +42,7 @@ class AlignJob:
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
-        self._roles, self._config, self._how = roles, config, config.editing
+        self._roles, self._config = roles, config
 
     def __call__(self, unit: Unit) -> Result:
         payload = unit.payload
@@ -60,10 +60,12 @@ class AlignJob:
 
     def _align(self, payload: dict[str, Any], key: str) -> dict[str, Any]:
         job: EditJob = JOB.validate_json(payload["request"])
+        how = options_of(job, self._config.editing)
         probe = media.probe(payload["path"])
-        shown, num_frames = self._look(payload["path"])
+        shown, num_frames = _look(payload["path"], how)
         category = category_of(payload["path"]) or self._config.mining.category
-        tracks = self._track(payload["path"], self._phrases(job.turns, shown, category, job.seed))
+        phrases = self._phrases(job.turns, shown, category, job.seed)
+        tracks = self._track(payload["path"], phrases, how)
         if not tracks:
             raise BadInput(Reason.NO_SUBJECT, "no subject was found in the clip: nothing to edit, or to keep")
         facts = instance_facts.measure(tracks, {frame.index: frame.image for frame in shown})
@@ -80,24 +82,6 @@ class AlignJob:
             "tracks": str(path),
         }
 
-    def _look(self, path: str) -> tuple[list[Frame], int]:
-        """Some frames spread over the clip, at working size, and how many it has."""
-        shown, every, count = list[Frame](), 1, 0
-        for frame in self._frames(path):
-            count += 1
-            if frame.index % every == 0:
-                shown.append(frame)
-            if len(shown) > 2 * NUM_SHOWN:
-                every *= 2
-                shown = shown[::2]
-        if count > self._how.max_frames:
-            told = f"{count} frames; at most {self._how.max_frames} are edited at once (editing.max_frames)"
-            raise BadInput(Reason.TOO_LONG, told)
-        return shown[:: max(len(shown) // NUM_SHOWN, 1)], count
-
-    def _frames(self, path: str) -> Iterator[Frame]:
-        return media.decode(path, self._how.working_short_side_px)
-
     def _phrases(self, turns: Sequence[Turn], shown: Sequence[Frame], category: str, seed: int) -> list[str]:
         """What is looked for: what a detector that reads can tell of the edits' nouns, else what the clip shows."""
         question = edit_prompts.clip_question([frame.image for frame in shown], turns[0], category, seed)
@@ -105,16 +89,17 @@ class AlignJob:
         named = [edit for turn in turns for edit in turn.edits] if self._roles.detector.reads_phrases else []
         return edit_prompts.phrases_for(named, seen)
 
-    def _track(self, path: str, phrases: Sequence[str]) -> list[InstanceTrack]:
+    def _track(self, path: str, phrases: Sequence[str], how: EditConfig) -> list[InstanceTrack]:
         roles = self._roles
         tracker = Tracker(
             roles.detector.detect,
             roles.segmenter.segment,
             roles.depth.nearness,
             roles.embedder.embed,
-            self._how.anchor_every,
+            how.anchor_every,
         )
-        found, small = tracking.track(self._frames(path), phrases, tracker, self._config.linking)
+        frames = media.decode(path, how.working_short_side_px)
+        found, small = tracking.track(frames, phrases, tracker, self._config.linking)
         repaired, _ = track_repair.repair(found, Transport(small))
         return ownership.share_out(repaired, small)
 
@@ -147,6 +132,22 @@ class AlignJob:
         view = edit_prompts.place_view(box)
         (answer,) = self._roles.vlm.ask([edit_prompts.place_question(bound.edit, _inside(frame.image, view), seed)])
         return replace(bound, place=edit_prompts.place_from(answer, bound.edit, view, box))
+
+
+def _look(path: str, how: EditConfig) -> tuple[list[Frame], int]:
+    """Some frames spread over the clip, at working size, and how many it has. Raises BadInput(TOO_LONG)."""
+    shown, every, count = list[Frame](), 1, 0
+    for frame in media.decode(path, how.working_short_side_px):
+        count += 1
+        if frame.index % every == 0:
+            shown.append(frame)
+        if len(shown) > 2 * NUM_SHOWN:
+            every *= 2
+            shown = shown[::2]
+    if count > how.max_frames:
+        told = f"{count} frames; at most {how.max_frames} are edited at once (editing.max_frames)"
+        raise BadInput(Reason.TOO_LONG, told)
+    return shown[:: max(len(shown) // NUM_SHOWN, 1)], count
 
 
 def _best_view(bound: Bound, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> tuple[Frame, Box]:

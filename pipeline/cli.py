@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Turn videos into a subject-driven image dataset.",
+    help="Turn videos into subject-driven image datasets, and into edited videos.",
 )
 models = typer.Typer(no_args_is_help=True, help="The models that profiles name.")
 app.add_typer(models, name="models")
@@ -49,7 +49,7 @@ def _version(wanted: bool) -> None:
 def recast(
     show_version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    """Turn videos into a subject-driven image dataset."""
+    """Turn videos into subject-driven image datasets, and into edited videos."""
 
 
 @app.command()
@@ -94,6 +94,52 @@ def _check_failures(counts: Mapping[str, Mapping[str, int]], bound: float) -> No
     failed = sum(phase.get(outcome, 0) for phase in counts.values() for outcome in (Outcome.FAILED, Outcome.POISON))
     if failed > bound * units:
         raise Failure(f"{failed} of {units} units failed: recast status says where, the table `rejects` why")
+
+
+Prompts = Annotated[
+    list[str] | None, typer.Option("--prompt", help="'[bear on the left -> gorilla]'; again for another turn.")
+]
+
+
+@app.command()
+def edit(
+    out: Annotated[Path, typer.Option(help="Where the edited videos are, or will be.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="Videos, as for build; none with --jobs.")] = None,
+    prompts: Prompts = None,
+    jobs: Annotated[Path | None, typer.Option(help="A JSONL file, a clip and its edits per line.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what each edit is about.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Another one draws it another way.")] = 0,
+    profile: ProfileName = None,
+    assignments: Assignments = None,
+    category: Annotated[str | None, typer.Option(help="What to call subjects that nothing else names.")] = None,
+    max_hours: Annotated[float | None, typer.Option(min=0, help="Stop after this, everything committed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change any number of subjects in videos, and leave everything else as it is."""
+    from pipeline.edit import edit as run_edit
+    from pipeline.edit import requested
+    from pipeline.edit_results import results
+    from pipeline.edit_results import show as show_results
+    from pipeline.settings import resolve
+
+    chosen = list(assignments or [])
+    if category is not None:
+        chosen.append(f"mining.category={json.dumps(category)}")
+    settings = resolve(out, profile, chosen)
+    wanted = requested(sources or [], prompts or [], jobs, seed, settings)
+    with Progress(_err) as progress:
+        outcome, keys = run_edit(wanted, out, settings, progress.show, progress.say, preview, max_hours)
+    found = results(out, keys)
+    if as_json:
+        _print_json({"jobs": found, "this_run": outcome.detail()})
+    else:
+        show_results(found, out, _out)
+        _out.print(f"took {outcome.seconds['total']:.0f} s", highlight=False)
+    if outcome.stopped in ("SIGINT", "SIGTERM"):
+        raise typer.Exit(130)
+    failed = sum(entry["status"] in ("rejected", "failed") for entry in found)
+    if failed > settings.config.engine.max_failed_share * len(found):
+        raise Failure(f"{failed} of {len(found)} clips were not edited")
 
 
 @app.command()

@@ -5,24 +5,28 @@ jobs -> A. align: who is in the clip, and what each change is about     a previe
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from actors.profiles import Roles, check_implementations
-from cluster.storage import stamp_of, uri_of
+from cluster.storage import list_sources, path_of, stamp_of
 from pipeline.align import AlignJob
+from pipeline.edit_jobs import jobs_of, read_jobs
 from pipeline.edit_planner import EditPlanner, write_jobs
-from pipeline.edit_rows import JOB
+from pipeline.edit_rows import JOB, options_of
 from pipeline.edit_video import EditVideo
 from pipeline.engine import Step
+from pipeline.free_text import understand
 from pipeline.models import fetch_missing
 from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
 from pipeline.settings import Settings, roles_of
 from pipeline.tables import storage_errors
-from schemas.edit import EditJob
+from schemas.edit import EditJob, Turn
+from schemas.errors import UserError
 from schemas.work import EDIT_PHASES, Phase
+from stages.edit_grammar import parse_prompts
 
 PRODUCT = Product(EDIT_PHASES, EditPlanner)
 
@@ -31,6 +35,31 @@ STEPS: dict[Phase, type[Step]] = {Phase.ALIGN: AlignJob, Phase.EDIT: EditVideo}
 
 def _make(settings: Settings, phase: Phase, roles: Roles) -> Step:
     return STEPS[phase](roles, settings.config)
+
+
+def requested(
+    sources: list[str], prompts: list[str], jobs_file: Path | None, seed: int, settings: Settings
+) -> Iterator[EditJob]:
+    """The jobs that a command line asks for. Raises UserError, one line, for what is wrong with it."""
+    if jobs_file is not None:
+        if sources or prompts or seed:
+            raise UserError("--jobs names sources, prompts and seeds itself: give it alone")
+        return (_checked(job, settings) for job in read_jobs(jobs_file, partial(understand, settings.profile)))
+    if not sources:
+        raise UserError("nothing to edit: give videos and --prompt, or --jobs")
+    if not prompts:
+        raise UserError("say what changes: --prompt '[bear -> gorilla]', or --jobs")
+    parsed = [
+        [turn] if isinstance(turn, Turn) else understand(settings.profile, turn.text) for turn in parse_prompts(prompts)
+    ]
+    turns = [turn for each in parsed for turn in each]
+    return jobs_of(turns, (listed.uri for listed in list_sources(sources)), seed)
+
+
+def _checked(job: EditJob, settings: Settings) -> EditJob:
+    """Raises UserError for options that are no settings of `editing`."""
+    options_of(job, settings.config.editing)
+    return job
 
 
 def edit(
@@ -74,5 +103,5 @@ def _stream(session: Session, phases: Sequence[Phase]) -> None:
 
 
 def _listed(job: EditJob) -> dict[str, str]:
-    uri = uri_of(job.source)
-    return {"uri": uri, "stamp": stamp_of(job.source), "name": job.name, "request": JOB.dump_json(job).decode()}
+    stamp = stamp_of(path_of(job.source))
+    return {"uri": job.source, "stamp": stamp, "name": job.name, "request": JOB.dump_json(job).decode()}

@@ -15,9 +15,9 @@ import numpy as np
 
 from actors.profiles import Roles
 from pipeline import edited_files, tracks_file
-from pipeline.edit_rows import TURNS
+from pipeline.edit_rows import JOB, TURNS, options_of
 from pipeline.engine import OUT_OF_REACH
-from schemas.config import Config
+from schemas.config import Config, EditConfig
 from schemas.edit import Action, Bound
 from schemas.errors import BadInput
 from schemas.keys import seed_of
@@ -49,18 +49,19 @@ class EditVideo:
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
-        self._roles, self._config, self._how = roles, config, config.editing
+        self._roles, self._config = roles, config
 
     def __call__(self, unit: Unit) -> Result:
         began = perf_counter()
         payload = unit.payload
+        how = options_of(JOB.validate_json(payload["request"]), self._config.editing)
         tracks = tracks_file.read(Path(payload["out"]) / payload["tracks"])
         part = edited_files.part(Path(payload["out"]), unit.key, unit.attempt)
         try:
-            turns = [self._passes(turn, tracks) for turn in TURNS.validate_json(payload["bound"])]
+            turns = [_passes(turn, tracks, how.joint) for turn in TURNS.validate_json(payload["bound"])]
             leakages = [Leakage(tracks, turn) for turn in turns]
-            frames = self._edited(unit, tracks, turns, leakages)
-            encoded = encoding.encode(payload["path"], frames, part, OutputFormat(self._how.format))
+            frames = self._edited(unit, tracks, turns, leakages, how)
+            encoded = encoding.encode(payload["path"], frames, part, OutputFormat(how.format))
         except BadInput as bad:
             if bad.reason in OUT_OF_REACH:
                 raise
@@ -92,14 +93,13 @@ class EditVideo:
         rows = {"edits": [row], "attempts": [attempt]}
         return Result(Phase.EDIT, unit.key, attempt=unit.attempt, rows=rows, seconds=seconds)
 
-    def _passes(self, bound: Sequence[Bound], tracks: Sequence[InstanceTrack]) -> list[EditPass]:
-        """One per distinct target, in the order they are drawn."""
-        regions = retargeting.retarget(tracks, bound)
-        wanted = [_wanted(each, tracks, regions) for each in bound]
-        return passes.plan_passes(wanted, self._how.joint)
-
     def _edited(
-        self, unit: Unit, tracks: Sequence[InstanceTrack], turns: Sequence[list[EditPass]], leakages: Sequence[Leakage]
+        self,
+        unit: Unit,
+        tracks: Sequence[InstanceTrack],
+        turns: Sequence[list[EditPass]],
+        leakages: Sequence[Leakage],
+        how: EditConfig,
     ) -> Iterator[Image]:
         """Every turn works on what the one before gives out, frame by frame."""
         generator = self._roles.video_generator
@@ -109,15 +109,15 @@ class EditVideo:
             survey = camera.survey(_pictures(path), [track.masks for track in tracks])
         frames = _pictures(path)
         for number, (turn, leakage) in enumerate(zip(turns, leakages, strict=True)):
-            how = Generation(
+            generation = Generation(
                 key=f"{unit.key}-{number}",
                 attempt=unit.attempt,
                 max_frames=generator.max_frames,
-                overlap=self._how.overlap_frames,
-                sizing=Sizing(self._how.sizing),
-                native_pixels=self._how.native_pixels,
+                overlap=how.overlap_frames,
+                sizing=Sizing(how.sizing),
+                native_pixels=how.native_pixels,
             )
-            frames = edit_clip.edit_clip(frames, tracks, turn, generator.generate, how, survey, leakage)
+            frames = edit_clip.edit_clip(frames, tracks, turn, generator.generate, generation, survey, leakage)
         return frames
 
     def _verify(
@@ -171,6 +171,12 @@ class EditVideo:
                 wanted = [(picture, _on_white(picture)) for picture in each.references]
                 likeness.append(edit_checks.target_identity(shown, wanted, self._roles.embedder.embed))
         return min((each for each in likeness if each is not None), default=None)
+
+
+def _passes(bound: Sequence[Bound], tracks: Sequence[InstanceTrack], joint: bool) -> list[EditPass]:
+    """One per distinct target, in the order they are drawn."""
+    regions = retargeting.retarget(tracks, bound)
+    return passes.plan_passes([_wanted(each, tracks, regions) for each in bound], joint)
 
 
 def _pictures(path: str) -> Iterator[Image]:

@@ -41,6 +41,8 @@ class GroundingDetector:
     min_score: boxes below it are left out. Coordinates are as exact as the dtype: bfloat16 is 8 pixels at 1920.
     """
 
+    reads_phrases = True
+
     def __init__(self, model: str, revision: str, dtype: str, batch_size: int = 1, min_score: float = 0.3) -> None:
         self._model = load_model(AutoModelForZeroShotObjectDetection, model, revision, dtype)
         self._processor = load_processor(AutoProcessor, model, revision)

@@ -1,0 +1,78 @@
+"""What came of the jobs of an output: one entry each, read from the tables alone."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.edit_rows import JOB, TURNS
+from pipeline.tables import read_tables
+from schemas.reasons import Reason
+from stages.edit_grammar import print_edit
+
+MAX_SHOWN = 40
+"""Jobs that are listed for people; --json lists all."""
+
+
+def results(out: Path, keys: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """JSON values per job, by name: name, uri, status (aligned | edited | rejected | failed), reason, message, edits
+    (each with the instances it is about), preview and video (paths below the output), verdict. keys: only these."""
+    sql = """
+        select j.key, j.name, j.uri, j.request, j.bound, j.instances, j.status as aligned, j.reason as why_not,
+            j.message, j.preview, e.video, e.verdict, t.outcome, t.reason, r.message as complaint
+        from jobs j
+        left join edits e on e.key = j.key and e.status = 'ok'
+        left join settled t on t.phase = 'edit' and t.parent_key = j.key
+        left join rejects r on r.parent_key = j.key and r.status <> 'removed'
+        where j.status <> 'removed' order by j.name, j.key
+    """
+    rows = read_tables(out).query(sql).to_pylist()
+    return [_entry(row) for row in rows if keys is None or row["key"] in set(keys)]
+
+
+def _entry(row: dict[str, Any]) -> dict[str, Any]:
+    entry = {name: row[name] for name in ("name", "uri", "preview", "video")}
+    entry["verdict"] = dict(row["verdict"]) if row["verdict"] else None
+    entry["edits"] = _edits(row)
+    if row["aligned"] != "ok":
+        return {**entry, "status": "rejected", "reason": row["why_not"], "message": row["message"]}
+    if row["outcome"] is None:
+        return {**entry, "status": "aligned", "reason": None, "message": None}
+    status = "edited" if row["outcome"] == "done" else "failed"
+    return {**entry, "status": status, "reason": row["reason"], "message": row["complaint"]}
+
+
+def _edits(row: dict[str, Any]) -> list[dict[str, Any]]:
+    if row["bound"] is None:
+        return [{"edit": print_edit(edit)} for turn in JOB.validate_json(row["request"]).turns for edit in turn.edits]
+    return [
+        {"edit": print_edit(each.edit), "instances": [row["instances"][at] for at in each.instances]}
+        for turn in TURNS.validate_json(row["bound"])
+        for each in turn
+    ]
+
+
+def show(found: list[dict[str, Any]], out: Path, console: Console) -> None:
+    """The same for people."""
+    table = Table("clip", "what changes", "outcome", box=None, pad_edge=False)
+    for entry in found[:MAX_SHOWN]:
+        table.add_row(entry["name"], "; ".join(map(_told, entry["edits"])), _outcome(entry, out))
+    console.print(table)
+    if len(found) > MAX_SHOWN:
+        console.print(f"and {len(found) - MAX_SHOWN} more: recast status {out} --json", highlight=False, markup=False)
+
+
+def _told(edit: dict[str, Any]) -> str:
+    instances = edit.get("instances")
+    return f"{edit['edit']}" + (f" ({', '.join(instances)})" if instances else "")
+
+
+def _outcome(entry: dict[str, Any], out: Path) -> str:
+    if entry["video"]:
+        return str(out / entry["video"])
+    if entry["status"] == "aligned":
+        return str(out / entry["preview"]) if entry["preview"] else "not edited yet"
+    meaning = Reason(entry["reason"]).meaning if entry["reason"] else ""
+    return f"{entry['status']}: {entry['message'] or meaning} ({entry['reason']})"
