@@ -132,7 +132,8 @@ class EditVideo:
         first = next(_pictures(path))
         feather = paste_back.feather_px(*first.shape[:2])
         removes = all(each.action is Action.REMOVE for each in every)
-        scores = edit_checks.measure(_pictures(path), edited, region, feather, removes)
+        core: MaskVideo = np.logical_or.reduce([_core(each, tracks) for each in every])
+        scores = edit_checks.measure(_pictures(path), edited, region, feather, removes, core)
         scores["count_share"] = self._count_share(every, tracks, seen)
         scores["target_identity"] = self._identity(every, tracks, seen)
         return edit_checks.judge(scores, self._config.edit_thresholds)
@@ -210,6 +211,13 @@ def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, Ma
         references=(_read_picture(edit.reference),) if edit.reference else (),
         nearness=float(np.mean(nearness)) if nearness else 0.0,
     )
+
+
+def _core(one: EditPass, tracks: Sequence[InstanceTrack]) -> MaskVideo:
+    """Where a pass must show: its subjects, or all of the region where there were none."""
+    if one.action in (Action.BACKGROUND, Action.ADD) or not one.instances:
+        return one.masks
+    return np.asarray(np.logical_or.reduce([tracks[at].masks for at in one.instances]), np.bool_)
 
 
 def _read_picture(path: str) -> Image:

@@ -56,13 +56,20 @@ def judge(scores: Mapping[str, float | None], thresholds: EditThresholds) -> Ver
 
 
 def measure(
-    source: Iterable[Image], edited: Iterable[Image], region: MaskVideo, feather_px: float, removes: bool = False
+    source: Iterable[Image],
+    edited: Iterable[Image],
+    region: MaskVideo,
+    feather_px: float,
+    removes: bool = False,
+    core: MaskVideo | None = None,
 ) -> dict[str, float | None]:
     """All scores that need no model, from one pass over both videos.
 
     source, edited: full-size frames in step. region: (T, h, w), at any size, what was to be edited. feather_px: how far
-    beyond it, at full size, paste-back may have reached. removes: the subject is to be gone, so that the region must
-    move and look as its surroundings do. Raises ValueError when there is no frame, or fewer masks than source frames.
+    beyond it, at full size, paste-back may have reached. core: (T, h, w), where the change has to show, such as the
+    subject itself inside a region that leaves it room to grow; None = all of the region. removes: the subject is to be
+    gone, so that the region must move and look as its surroundings do. Raises ValueError when there is no frame, or
+    fewer masks than source frames.
     """
     pictures, motion = PictureScores(), MotionScores(removes)
     ours, theirs = iter(source), iter(edited)
@@ -75,8 +82,9 @@ def measure(
         if number > len(region):
             raise ValueError(f"frame {number} has no mask")
         inside = masks.resize(region[number - 1], *before.shape[:2])
-        pictures.add(before, after, inside, feather_px)
-        motion.add(before, after, inside)
+        shown = inside if core is None else masks.resize(core[number - 1], *before.shape[:2])
+        pictures.add(before, after, inside, feather_px, shown)
+        motion.add(before, after, shown)
     if number == 0:
         raise ValueError("no frames to measure")
     lost += sum(1 for _ in theirs)
@@ -94,8 +102,8 @@ class PictureScores:
         self._untouched: list[float] = []
         self._num_frames = 0
 
-    def add(self, before: Image, after: Image, inside: Mask, feather_px: float) -> None:
-        """inside: (H, W), what was to be edited in this frame."""
+    def add(self, before: Image, after: Image, inside: Mask, feather_px: float, shown: Mask) -> None:
+        """inside: (H, W), what was to be edited in this frame; shown: where of it a change has to show."""
         reach = masks.dilate(inside, feather_px)
         outside = ~reach
         if outside.any():
@@ -106,9 +114,9 @@ class PictureScores:
                 self._ssim.append(background_ssim(before, after, outside))
         if reach.any():
             self._seams.append(seam(before, after, reach))
-        if inside.any():
+        if shown.any():
             near = np.abs(before.astype(np.int16) - after).max(axis=2) <= _UNTOUCHED_LEVELS
-            self._untouched.append(float(near[inside].mean()))
+            self._untouched.append(float(near[shown].mean()))
         self._num_frames += 1
 
     def scores(self) -> dict[str, float | None]:

@@ -158,6 +158,6 @@ def test_background_scores_do_not_depend_on_what_is_inside(seed, level):
     found = []
     for edited in (after, other):
         scores = edit_checks.PictureScores()
-        scores.add(before, edited, inside, 2.0)
+        scores.add(before, edited, inside, 2.0, inside)
         found.append([scores.scores()[name] for name in ("background_psnr", "background_ssim", "background_blocks")])
     assert found[0] == pytest.approx(found[1])
