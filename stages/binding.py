@@ -44,8 +44,8 @@ def bind(edits: Sequence[Edit], found: Sequence[InstanceFacts], before: Sequence
 
 
 def _after(found: Sequence[InstanceFacts], before: Sequence[Sequence[Bound]]) -> list[InstanceFacts | None]:
-    """What the clip shows after those turns, by position in `found`; None where something was removed."""
-    present: list[InstanceFacts | None] = list(found)
+    """What the clip shows after those turns, by position in `found`; None for what was removed or is never seen."""
+    present: list[InstanceFacts | None] = [None if np.isnan(one.boxes).all() else one for one in found]
     for bound in (bound for turn in before for bound in turn):
         for at in bound.instances:
             one = present[at]

@@ -83,7 +83,7 @@ def test_prompts_turns_and_absolute_sources(write):
         ({"source": "a.mp4", "edits": []}, "edits"),
         ({"source": "a.mp4", "edits": [{"select": "bear", "too": "x"}]}, "edits.0.too"),
         ({"source": "a.mp4", "edits": [{}]}, "neither what to change nor what to draw"),
-        ({"source": "a", "edits": [{"to": "x"}, {"select": "left right bear"}]}, "edit 2, select: character 6, 'right'"),
+        ({"source": "a", "edits": [{"to": "x"}, {"select": "left right bear"}]}, "edit 2, select: character 6"),
         ({"source": "a.mp4", "edits": [{"select": "two above", "to": "x"}]}, "no turn came before"),
         ({"source": "a", "edits": [{"to": "x", "reference": "none.png"}]}, "no reference picture 'none.png'"),
         ({"source": "a.mp4", "prompt": "[bear -> x"}, "prompt, character 1, '['"),
@@ -122,7 +122,8 @@ def test_free_text_goes_to_whom_understands_it(write):
 
 def test_names_asked_for_are_kept_and_others_stay_when_lines_are_added(write):
     jobs = [
-        {**BEARS, "source": "a/clip.mp4"}, {**BEARS, "source": "b/CLIP.mp4"}, {**BEARS, "source": "c/x.mp4", "name": "other"},
+        {**BEARS, "source": "a/clip.mp4"}, {**BEARS, "source": "b/CLIP.mp4"},
+        {**BEARS, "source": "c/x.mp4", "name": "other"},
         {**BEARS, "source": "d/other.mp4"}, {**BEARS, "source": "a/clip.mp4", "seed": 1},
     ]  # fmt: skip
     names = [job.name for job in read_jobs(write(*jobs))]

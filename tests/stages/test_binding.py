@@ -123,6 +123,12 @@ def test_nothing_found_is_said():
     assert bound("[background -> snow]", []) == [()]
 
 
+def test_what_is_never_seen_is_not_there():
+    found = [*TWO, fact("bear 3", 0.5, frames=())]
+    assert bound("two bears -> gorillas; background -> snow", found) == [(0, 1), ()]
+    assert refused("bear 3 -> gorilla", found).reason is Reason.TARGET_ABSENT
+
+
 def test_left_of_nobody():
     alone = [fact("car 1", 0.85, "car")]
     assert refused("Left -> bus", alone).reason is Reason.TARGET_AMBIGUOUS
