@@ -77,7 +77,7 @@ def _tile(
     """One frame, scaled, drawn over."""
     scale = TILE_SHORT_SIDE_PX / min(picture.shape[:2])
     size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-    tile = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    tile: Image = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     shown = [masks.resize(track.masks[at], size[1], size[0]) for track in tracks]
     if has_background:
         tile = _hatched(tile, ~np.any([np.zeros((size[1], size[0]), np.bool_), *shown], axis=0))

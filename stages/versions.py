@@ -12,6 +12,7 @@ VERSIONS: dict[str, int] = {
     "synthesize": 5,
     "verify": 5,
     "caption": 2,
+    "align": 1,
 }
 
 _VLM = tuple(
@@ -37,6 +38,10 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm", "actors.models.identity", *_VLM),
     "caption": ("captions", "actors.vlm", *_VLM, "pipeline.caption"),
+    "align": (
+        *("edit_grammar", "edit_selectors", "nouns", "instance_facts", "selection", "binding", "edit_prompts"),
+        *("contact_sheet", "actors.vlm", *_VLM),
+    ),
 }
 """What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
 `pipeline.x`, its roles and its step.
