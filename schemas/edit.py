@@ -40,6 +40,7 @@ class Selector:
     attributes: tuple[str, ...] = ()  # colours and other adjectives, in lower case
     part: str = ""  # of each instance, when not the whole of it: "shirt", "face"
     above: bool = False  # what the turn before was about
+    others: bool = False  # only those that no other edit of the turn is about
     span: tuple[int, int] = field(default=(0, 0), compare=False)
 
 

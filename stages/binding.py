@@ -31,21 +31,25 @@ def bind(edits: Sequence[Edit], found: Sequence[InstanceFacts], before: Sequence
     """
     present = _after(found, before)
     latest = {at for bound in (before[-1] if before else ()) for at in bound.instances}
-    bounds = []
-    for edit in edits:
+    bounds: dict[int, Bound] = {}
+    for number in sorted(range(len(edits)), key=lambda number: edits[number].selector.others):
+        edit = edits[number]
+        claimed = {at for bound in bounds.values() for at in bound.instances} if edit.selector.others else set()
+        left = [None if at in claimed else one for at, one in enumerate(present)]
         try:
-            bounds.append(Bound(edit, tuple(sorted(_about(edit, present, latest)))))
+            bounds[number] = Bound(edit, tuple(sorted(_about(edit, left, latest))))
         except BadInput as bad:
             listed = list_found([one for one in present if one is not None])
             said = print_selector(edit.selector)
             raise BadInput(bad.reason, f"{said!r}: {bad.message}; found {listed}") from None
-    _claim_once(bounds, found)
-    return bounds
+    in_order = [bounds[number] for number in range(len(edits))]
+    _claim_once(in_order, found)
+    return in_order
 
 
 def _after(found: Sequence[InstanceFacts], before: Sequence[Sequence[Bound]]) -> list[InstanceFacts | None]:
-    """What the clip shows after those turns, by position in `found`; None where something was removed."""
-    present: list[InstanceFacts | None] = list(found)
+    """What the clip shows after those turns, by position in `found`; None for what was removed or is never seen."""
+    present: list[InstanceFacts | None] = [None if np.isnan(one.boxes).all() else one for one in found]
     for bound in (bound for turn in before for bound in turn):
         for at in bound.instances:
             one = present[at]
@@ -94,7 +98,15 @@ def _select(selector: Selector, present: Sequence[InstanceFacts | None], latest:
             order = [
                 order[at] for at in sorted(selection.by_size(_those(present, order), attribute == "large", wanted))
             ]
-    return {order[at] for at in _placed(selector, _those(present, order))}
+    placed = {order[at] for at in _placed(selector, _those(present, order))}
+    is_one = selector.count is None and not nouns.is_plural(selector.phrase)
+    if (
+        is_one
+        and len(placed) > 1
+        and not all(nouns.says_all(_at(present, at).category, selector.phrase) for at in placed)
+    ):
+        raise BadInput(Reason.TARGET_AMBIGUOUS, f"which of {len(placed)} that is cannot be told: say where it is")
+    return placed
 
 
 def _placed(selector: Selector, found: Sequence[InstanceFacts]) -> set[int]:

@@ -22,6 +22,7 @@ _NUMBERS = {word: number for number, word in enumerate(words.NUMBERS_EN) if numb
     )
 }
 _ARTICLES = frozenset("the this that these those my his her their our its of all each every".split())
+_OTHERS = frozenset("other others remaining rest".split())
 _ORDINALS = {word: number for number, word in enumerate(words.ORDINALS_EN, 1)} | {"last": -1}
 _SIDES = {
     Side.LEFT: "left leftmost left-most left-hand", Side.RIGHT: "right rightmost right-most right-hand",
@@ -43,6 +44,11 @@ _AT_SIDE = re.compile(
     r"(left|right|top|bottom|middle|centre|center|front|back|rear|foreground|background)"
     rf"(?:[\s-]+hand)?(?:\s+(?:side|half|part|edge|end))?{_PICTURE}?"
     r"(?=\s*$|\s*,|\s+(?:who|that|with|wearing|holding|in|above)\s)",
+    re.I,
+)
+_TO_CAMERA = re.compile(
+    r"(?:^|(?<=\s))(?:(closest|nearest|closer|nearer)(?:\s+to)?|(farthest|furthest)(?:\s+away)?\s+from)"
+    r"\s+(?:the\s+)?(?:camera|viewer|lens|us)\b",
     re.I,
 )
 _RELATION = re.compile(r"\b(?:left|right|front|back|top|side|middle|behind|beside|next\s+to|near)\s+(?:of|the)\b", re.I)
@@ -75,6 +81,7 @@ class _Read:
     count: int | None = None
     attributes: tuple[str, ...] = ()
     above: bool = False
+    others: bool = False
 
 
 def parse_selector(text: str, at: int) -> Selector:
@@ -109,8 +116,9 @@ def parse_selector(text: str, at: int) -> Selector:
     if read.nth is not None:
         read.nth, read.side = (-read.nth if read.side is Side.RIGHT else read.nth), None
         read.count = None
-    selector = Selector(phrase, read.side, read.nth, read.count, tuple(dict.fromkeys(read.attributes)), "", read.above)
-    return _checked(replace(selector, span=span), text, at)
+    attributes = tuple(dict.fromkeys(read.attributes))
+    selector = Selector(phrase, read.side, read.nth, read.count, attributes, "", read.above, read.others, span)
+    return _checked(selector, text, at)
 
 
 def parse_qualifiers(text: str, at: int) -> tuple[Selector, int]:
@@ -121,7 +129,7 @@ def parse_qualifiers(text: str, at: int) -> tuple[Selector, int]:
     start = len(text)
     for word in reversed(list(_WORD.finditer(text))):
         lower = word[0].lower()
-        known = lower in _ARTICLES or lower in ("a", "an", "both", "above", "previous") or _number(lower)
+        known = lower in _ARTICLES | _OTHERS or lower in ("a", "an", "both", "above", "previous") or _number(lower)
         if not (known or _ordinal(lower) or (lower in _SIDE_OF and text[: word.start()].strip().lower() != "in")):
             break
         start = word.start()
@@ -140,7 +148,7 @@ def merge(inner: Selector, outer: Selector, at: int) -> Selector:
         said[name] = other if value is None else value
     if said["nth"] is not None and (said["side"] is not None or said["count"] is not None):
         raise refuse("say either an ordinal or a side and a count", str(said["nth"]), at)
-    return replace(inner, **said, above=inner.above or outer.above)
+    return replace(inner, **said, above=inner.above or outer.above, others=inner.others or outer.others)
 
 
 def print_selector(selector: Selector) -> str:
@@ -151,6 +159,7 @@ def print_selector(selector: Selector) -> str:
     nth, count = selector.nth, selector.count
     said = [] if nth is None else ["last" if nth == -1 else _ordinal_word(abs(nth))]
     said += [] if count is None else [words.number_en(count)]
+    said += ["other"] if selector.others else []
     said += selector.attributes
     said.append(selector.phrase or "subject")
     if nth is not None and nth < -1:
@@ -178,6 +187,8 @@ def _owned(text: str) -> tuple[str, str, int] | None:
 def _take_places(text: str, at: int, read: _Read) -> str:
     """The text with its "on the left", "from the right" and the like blanked out."""
     rest = text
+    if found := _TO_CAMERA.search(rest):
+        read.side, rest = Side.FRONT if found[1] else Side.BACK, _blank(rest, found.start(), found.end())
     while found := _AT_SIDE.search(rest):
         side = _SIDE_OF[found[1].lower()]
         read.side = _only(read.side, side, "say one place", found[0], at + found.start())
@@ -191,6 +202,8 @@ def _take_qualifiers(text: str, at: int, read: _Read) -> str:
     if found and found[-1][0].lower() == "above":
         read.above = True
         found.pop()
+    if len(found) > 1 and ((last := found[-1][0].lower()) in ("left", "right") or _ordinal(last)):
+        found = [found[-1], *found[:-1]]  # the dancer second from the left, bear left
     while found and _take_word(found, text, at, read):
         pass
     phrase = " ".join(word[0] for word in found)
@@ -202,6 +215,8 @@ def _take_word(found: list[re.Match[str]], text: str, at: int, read: _Read) -> b
     word, is_last, place = found[0][0].lower(), len(found) == 1, at + found[0].start()
     if word in ("above", "previous"):
         read.above = True
+    elif word in _OTHERS:
+        read.others = True
     elif word in _SIDE_OF and not (is_last and word == "background"):
         read.side = _only(read.side, _SIDE_OF[word], "say one place", word, place)
     elif (ordinal := _ordinal(word)) is not None:

@@ -74,6 +74,12 @@ def same_kind(phrase: str, category: str) -> bool:
     return some[:-1] == others[:-1] or len(some) == 1 or len(others) == 1
 
 
+def says_all(category: str, phrase: str) -> bool:
+    """Whether a category says as much as the phrase: "tall man" says more than "man", and that is unchecked."""
+    said = {singular(word) for word in phrase.lower().split()} - {head(phrase), "a", "an", "the"}
+    return said <= {singular(word) for word in category.lower().split()}
+
+
 def _words(phrase: str) -> list[str]:
     core = re.sub(r"[^\w\s-]", " ", _NOUN_ENDS.split(f"{phrase.strip().lower()} ")[0]).split()
     return core[1:] if core[:1] in (["a"], ["an"], ["the"]) else core

@@ -8,7 +8,7 @@ from actors.oracle import A_WRONG_WORD, OracleSegmenter, _category_of, oracle_pr
 from actors.profiles import Roles
 from pipeline.demo import make_demo_videos
 from schemas.errors import UserError
-from schemas.questions import CategoriesAnswer, CropAnswer, Question, VerdictAnswer
+from schemas.questions import CategoriesAnswer, ClipAnswer, CropAnswer, Question, VerdictAnswer
 from schemas.video import Footage
 from stages import masks, media
 
@@ -146,6 +146,13 @@ def test_vlm_names_what_is_there_and_is_wrong_when_told(demo, footage):
     assert categories.categories == [[A_WRONG_WORD]]
     assert not crop.shows
     assert verdict.identity == 0
+
+
+def test_vlm_counts_what_is_in_a_clip(demo, footage):
+    (clip,) = Roles(oracle_profile(demo)).vlm.ask([Question(ClipAnswer, "?", footage.images)])
+    assert dict(zip(clip.nouns, clip.counts, strict=True)) == {"cup": 1, "person": 1}
+    (wrong,) = Roles(oracle_profile(demo, wrong=1.0)).vlm.ask([Question(ClipAnswer, "?", footage.images)])
+    assert wrong.nouns == [A_WRONG_WORD]
 
 
 def test_some_wrong_answers_are_the_same_ones_in_any_order(demo):

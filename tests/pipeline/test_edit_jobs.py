@@ -83,10 +83,7 @@ def test_prompts_turns_and_absolute_sources(write):
         ({"source": "a.mp4", "edits": []}, "edits"),
         ({"source": "a.mp4", "edits": [{"select": "bear", "too": "x"}]}, "edits.0.too"),
         ({"source": "a.mp4", "edits": [{}]}, "neither what to change nor what to draw"),
-        (
-            {"source": "a", "edits": [{"to": "x"}, {"select": "left right bear"}]},
-            "edit 2, select: character 6, 'right'",
-        ),
+        ({"source": "a", "edits": [{"to": "x"}, {"select": "left right bear"}]}, "edit 2, select: character 6"),
         ({"source": "a.mp4", "edits": [{"select": "two above", "to": "x"}]}, "no turn came before"),
         ({"source": "a", "edits": [{"to": "x", "reference": "none.png"}]}, "no reference picture 'none.png'"),
         ({"source": "a.mp4", "prompt": "[bear -> x"}, "prompt, character 1, '['"),

@@ -74,7 +74,10 @@ FOUR = [
         ("nearest bear -> gorilla; farthest bear -> wolf", [(0,), (1,)]),
         ("the big bear -> gorilla; the small bear -> mouse", [(1,), (0,)]),
         ("bears on the left -> gorillas", [(0,)]),
-        ("polar bear -> gorilla", [(0, 1)]),
+        ("polar bears -> gorillas", [(0, 1)]),
+        ("bear on the left -> gorilla; the other bear -> wolf", [(0,), (1,)]),
+        ("the others -> wolves; white bear -> gorilla", [(0,), (1,)]),
+        ("the dancing bear on the left -> gorilla", [(0,)]),
         ("remove the bear on the right", [(1,)]),
         ("[background -> snow]", [()]),
         ("add a hat to the bear on the left", [(0,)]),
@@ -106,6 +109,9 @@ def test_what_binds(prompt, instances):
         ("bear at the top -> cat", Reason.TARGET_AMBIGUOUS, "bear 1 and bear 2"),
         ("left -> cat; bear 1 -> dog", Reason.TARGET_AMBIGUOUS, "both mean bear 1"),
         ("background -> snow; forest -> beach", Reason.TARGET_AMBIGUOUS, "the background"),
+        ("polar bear -> cat", Reason.TARGET_AMBIGUOUS, "which of 2 that is"),
+        ("bear in the red dress -> cat", Reason.TARGET_AMBIGUOUS, "which of 2 that is"),
+        ("two bears -> cats; the others -> dogs", Reason.TARGET_ABSENT, "no subject"),
         ("bears in front -> cats", Reason.TARGET_AMBIGUOUS, "say how many"),
         ("remove the hat", Reason.TARGET_ABSENT, "no 'hat'"),
         ("five bears on the left -> cats", Reason.TARGET_COUNT, "5 are asked for"),
@@ -121,6 +127,12 @@ def test_what_does_not_says_why(prompt, reason, words):
 def test_nothing_found_is_said():
     assert "found nothing" in refused("all -> cat", []).message
     assert bound("[background -> snow]", []) == [()]
+
+
+def test_what_is_never_seen_is_not_there():
+    found = [*TWO, fact("bear 3", 0.5, frames=())]
+    assert bound("two bears -> gorillas; background -> snow", found) == [(0, 1), ()]
+    assert refused("bear 3 -> gorilla", found).reason is Reason.TARGET_ABSENT
 
 
 def test_left_of_nobody():
@@ -166,6 +178,8 @@ def test_what_nothing_named_binds_by_place_and_name_but_not_by_noun():
         assert binding.NAMING_PROFILES in error.message
     named = [replace(one, category="bear") for one in subjects]
     assert bound("bear on the left -> gorilla", named) == [(0,)]
+    tall = [replace(one, category="tall bear") for one in named]
+    assert bound("tall bear -> gorilla", tall) == [(0, 1)]
 
 
 def test_the_profiles_named_are_those_that_name():

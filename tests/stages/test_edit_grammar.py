@@ -69,6 +69,13 @@ def replaced(target: str, **selector) -> Edit:
         ("both men -> robots", [replaced("robots", phrase="men", count=2)]),
         ("a pair of dogs -> cats", [replaced("cats", phrase="dogs", count=2)]),
         ("all of the 3 dogs -> cats", [replaced("cats", phrase="dogs", count=3)]),
+        ("the other two bears -> wolves", [replaced("wolves", phrase="bears", count=2, others=True)]),
+        ("others -> wolves", [replaced("wolves", others=True)]),
+        ("the rest of the dogs -> wolves", [replaced("wolves", phrase="dogs", others=True)]),
+        ("the dancer closest to the camera -> robot", [replaced("robot", phrase="dancer", side=Side.FRONT)]),
+        ("car farthest from the camera -> bus", [replaced("bus", phrase="car", side=Side.BACK)]),
+        ("person second from left -> robot", [replaced("robot", phrase="person", nth=2)]),
+        ("bear left -> gorilla", [replaced("gorilla", phrase="bear", side=LEFT)]),
         ("subject 2 -> robot", [replaced("robot", phrase="subject 2")]),
         ("[熊 → 大猩猩]", [replaced("大猩猩", phrase="熊")]),
         ('man -> "Mr. T; [sic]"', [replaced("Mr. T; [sic]", phrase="man")]),
@@ -174,7 +181,7 @@ def test_an_edit_of_two_texts():
 PIECES = st.sampled_from(
     "[ ] ( ) -> → ; : \" “ ” ' , . left right on the of in front above two three 2 0 a an all both first second last "
     "from bear Polar bears man's face hat red small and with add remove change to into turn 1 Turn 2: background "
-    "forest wearing subject one everyone 熊 -- > \n \x00 İ".split(" ")
+    "forest wearing subject one other rest nearest camera everyone 熊 -- > \n \x00 İ".split(" ")
 )
 
 
