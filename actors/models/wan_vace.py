@@ -125,11 +125,10 @@ class WanVaceGenerator:
 
 
 def accelerate(pipeline: Any) -> None:
-    """The same operations by quicker kernels, no approximation: cuDNN's attention, and each kind of block compiled once
-    for all its repetitions. Results differ from the plain ones by rounding (docs/performance.md)."""
+    """The same operations in fewer kernels, no approximation: each kind of block is compiled once for all its
+    repetitions, at the first call of a size. Results differ by rounding (docs/performance.md)."""
     for transformer in (pipeline.transformer, pipeline.transformer_2):
         if transformer is not None:
-            transformer.set_attention_backend("_native_cudnn")
             transformer.compile_repeated_blocks(fullgraph=True)
 
 
