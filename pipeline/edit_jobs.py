@@ -33,7 +33,7 @@ from stages.edit_selectors import print_selector
 
 MAX_LINE_CHARACTERS = 1 << 20
 _MAX_NAME_LENGTH = 120
-_MARK_LENGTH = 12  # of ten thousand jobs of one stem two share it once in ten million files
+_MARK_LENGTH = 12  # two of ten thousand jobs of one stem share it in less than one file of a million
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _NAME = re.compile(r"[^/\\\x00-\x1f<>:\"|?*]+")
 
