@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.edit import Action
 from schemas.fill import NEUTRAL, Surroundings, VideoFillRequest, View
@@ -27,6 +28,10 @@ NUM_OWN_VIEWS = 12  # of a window, beside those of the survey
 
 Generate = Callable[[VideoFillRequest], list[Image]]
 """What a video generator's method does."""
+
+
+Control = Callable[[list[Image], list[list[Mask]]], list[NDArray[np.float32]]]
+"""What the depth role's method does: nearness in [0, 1] per pixel of frames, given the masks of what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,21 @@ def edit_clip(
     how: Generation,
     survey: Survey | None = None,
     leakage: Leakage | None = None,
+    control: Control | None = None,
 ) -> Iterator[Image]:
     """The edited frames, one per frame, of the same size; passes are run in the order given.
 
     tracks: of every instance of the clip, edited or not. survey: for generators that use surroundings. leakage: takes
-    down what each pass changed where. Farther than `paste_back.feather_px` from every pass's mask a frame is bit-exact
-    the source's. Raises ValueError when the frames are more or fewer than the masks.
+    down what each pass changed where. control: shows the generator, under the mask of what is replaced, how near the
+    source is there, so that shape and motion stay; without it the place is left free. Farther than
+    `paste_back.feather_px` from every pass's mask a frame is bit-exact the source's. Raises ValueError when the frames
+    are more or fewer than the masks.
     """
     edited = iter(frames)
     views = survey.views if survey else []
     for number, one in enumerate(passes):
         territories = [track.masks for track in tracks]
-        running = _Pass(one, number, territories, generate, how, survey, views, leakage)
+        running = _Pass(one, number, territories, generate, how, survey, views, leakage, control)
         edited = running.run(edited)
         if one.action is Action.BACKGROUND:
             views = []  # they show the old one
@@ -98,6 +106,7 @@ class _Pass:
     survey: Survey | None
     views: list[View]
     leakage: Leakage | None
+    control: Control | None
     held: list[_Held] = field(default_factory=list)
 
     def run(self, frames: Iterator[Image]) -> Iterator[Image]:
@@ -159,26 +168,32 @@ class _Pass:
         return pasted
 
     def _request(self, number: int, tube: Tube, where: list[Mask], old: list[Image]) -> VideoFillRequest:
+        frames = [tube.take(each.source, at) for at, each in enumerate(self.held)]
+        subjects = [tube.take_mask(self._subject(each), at) for at, each in enumerate(self.held)]
         return VideoFillRequest(
-            frames=[tube.take(each.source, at) for at, each in enumerate(self.held)],
+            frames=frames,
             masks=[tube.take_mask(mask, at) for at, mask in enumerate(where)],
             prompt=self.one.prompt or self.one.target,
             seed=seed_of(self.how.key, self.how.attempt, "generation", str(self.number), str(number)),
             references=list(self.one.references),
-            controls=self._guidance(tube, old),
+            controls=self._guidance(tube, old, frames, subjects),
             action=self.one.action,
             target=self.one.target,
             negative=self.one.negative,
-            subjects=[tube.take_mask(self._subject(each), at) for at, each in enumerate(self.held)],
+            subjects=subjects,
             surroundings=self._surroundings(tube),
         )
 
-    def _guidance(self, tube: Tube, old: list[Image]) -> list[Image] | None:
-        """What the window before drew on the frames shared with it; nothing on the others."""
-        if not old:
+    def _guidance(self, tube: Tube, old: list[Image], frames: list[Image], subjects: list[Mask]) -> list[Image] | None:
+        """What the window before drew on the frames shared with it; on the others what the control shows, if any."""
+        steered = self.control is not None and self.one.action is Action.REPLACE
+        if not old and not steered:
             return None
-        free = np.full((*tube.shown_px, 3), NEUTRAL, np.uint8)
-        return [tube.take(image, at) for at, image in enumerate(old)] + [free] * (len(self.held) - len(old))
+        shown = [np.full((*tube.shown_px, 3), NEUTRAL, np.uint8)] * len(frames)
+        if steered and self.control is not None:
+            nearness = self.control(frames, [[mask] for mask in subjects])
+            shown = [np.repeat(np.rint(255 * each).astype(np.uint8)[..., None], 3, axis=2) for each in nearness]
+        return [tube.take(image, at) for at, image in enumerate(old)] + shown[len(old) :]
 
     def _subject(self, each: _Held) -> Mask:
         """Where what is edited stands; where something is added, its place."""

@@ -157,3 +157,23 @@ def test_one_pass_per_target_leaks_next_to_nothing_and_a_joint_one_much(scene):
     assert len(found[False]) == len(found[True]) == 2
     assert max(found[False]) < 0.01
     assert min(found[True]) > 0.2
+
+
+def test_a_control_is_shown_where_something_is_replaced_and_gives_way_to_what_was_drawn_before(scene):
+    frames, tracks, _ = scene
+    recorder, asked = Recorder(), []
+
+    def nearness(images, masks):
+        asked.append([len(each) for each in masks])
+        return [np.full(image.shape[:2], 0.5, np.float32) for image in images]
+
+    passes = passes_of(Action.REPLACE, tracks, None)[:1]
+    list(edit_clip(frames, tracks, passes, recorder.generate, HOW, control=nearness))
+    first, second = recorder.requests[:2]
+    assert asked[0] == [1] * len(first.frames)
+    assert all((control == 128).all() for control in first.controls)
+    assert not (second.controls[0] == 128).all()  # what the window before drew
+    assert (second.controls[-1] == 128).all()
+    removing, recorder.requests = passes_of(Action.REMOVE, tracks, None)[:1], []
+    list(edit_clip(frames, tracks, removing, recorder.generate, HOW, control=nearness))
+    assert recorder.requests[0].controls is None  # depth would draw what is to go
