@@ -36,7 +36,12 @@ ROOM = 0.96  # of the box, that the replacement may take up
 
 
 class ImageEditor(Protocol):
-    """One answer per request, in order: Filled, or BadInput as a value for a request that cannot be met."""
+    """One answer per request, in order: Filled, or BadInput as a value for a request that cannot be met.
+
+    draws: whether it is a ReferencePainter as well.
+    """
+
+    draws: bool
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]: ...
 
@@ -66,6 +71,8 @@ class DonorEditor:
     from around it, a donor's subject standing in it. REMOVE: the hole filled from around it. Pixels outside the region
     are bit-exact. Answers BadInput NO_DONOR when no donor fits, NO_ROOM when nothing is left to fill a hole from.
     """
+
+    draws = False
 
     def fill(self, requests: Sequence[FillRequest]) -> list[Filled | BadInput]:
         return [self._answer(request) for request in requests]

@@ -33,7 +33,10 @@ METHOD_OF = {
     "image_editor": "fill",
     "video_generator": "generate",
 }
-"""The one method of each role's protocol."""
+"""The method of each role's protocol."""
+
+ALSO = {"image_editor": ("draw",)}
+"""What else some implementations of a role answer (`actors.image_editor.ReferencePainter`), a call at a time."""
 
 MERGED = frozenset({"quality", "vlm", "embedder", "image_editor"})
 """Roles that answer item by item. The others answer a call as a whole: what `nearness` gives is comparable within its
@@ -47,6 +50,7 @@ LOADING = "loading"
 class _Call:
     id: str
     arguments: tuple[Any, ...]
+    method: str = ""
     answer: "Future[Any]" = field(default_factory=Future)
 
 
@@ -79,16 +83,17 @@ class ModelHost:
     def ready(self) -> None:
         """The process is up."""
 
-    def call(self, call_id: str, packed: bytes) -> bytes:
-        """The pickled answer to the pickled arguments. Raises what the role raised, or UserError when its model cannot
-        be loaded. Bytes, since what Ray itself hands over is read-only and holds its object store."""
+    def call(self, call_id: str, packed: bytes, method: str = "") -> bytes:
+        """The pickled answer to the pickled arguments; method: one of ALSO, "" for the protocol's. Raises what the role
+        raised, or UserError when its model cannot be loaded. Bytes, since what Ray itself hands over is read-only and
+        holds its object store."""
         if self._suspects.deaths[call_id] >= self._max_deaths:
             raise BadInput(Reason.POISON, f"the process of the {self._role_name} died {self._max_deaths} times of this")
         arguments = pickle.loads(packed)
         if self._role is None:
             self._thread.submit(self._loaded).result()
         given = self._streamed if hasattr(self._role, "submit") else self._batched
-        return pickle.dumps(given(_Call(call_id, arguments)), protocol=5)
+        return pickle.dumps(given(_Call(call_id, arguments, method)), protocol=5)
 
     def _batched(self, call: _Call) -> Any:
         with self._lock:
@@ -131,7 +136,7 @@ class ModelHost:
         try:
             role = self._loaded()
             with self._watched(batch):
-                answer(getattr(role, METHOD_OF[self._role_name]), batch)
+                answer(getattr(role, batch[0].method or METHOD_OF[self._role_name]), batch)
         except BaseException as error:  # or their callers would wait for ever
             for call in batch:
                 if not call.answer.done():
@@ -147,6 +152,8 @@ class ModelHost:
 
     def _may_grow(self, batch: list[_Call]) -> bool:
         if self._role_name not in MERGED or self._suspects.deaths[batch[0].id]:
+            return False
+        if batch[0].method or self._waiting[0].method:
             return False
         return sum(len(call.arguments[0]) for call in batch) < self._config.batch_size
 

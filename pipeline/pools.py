@@ -15,13 +15,14 @@ import subprocess
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.profiles import Roles
-from pipeline.model_host import METHOD_OF, ModelHost
+from pipeline.model_host import ALSO, METHOD_OF, ModelHost
 from schemas.config import EngineConfig, Profile, RoleConfig
 from schemas.errors import UserError
 
@@ -47,7 +48,9 @@ class PooledRole:
         self._hosts: list[Any] = [ray.get_actor(host) for host in hosts]
         self._turns = itertools.count(random.randrange(len(hosts)))
         self._pause = pause
-        setattr(self, METHOD_OF[role_name], self._call)
+        setattr(self, METHOD_OF[role_name], partial(self._call, ""))
+        for method in ALSO.get(role_name, ()):
+            setattr(self, method, partial(self._call, method))
 
     def __getattr__(self, name: str) -> Any:
         """What else the protocol has: values that do not change."""
@@ -55,9 +58,9 @@ class PooledRole:
             raise AttributeError(name)
         return self._ask(self._hosts[0].attribute, name)
 
-    def _call(self, *arguments: Any) -> Any:
+    def _call(self, method: str, *arguments: Any) -> Any:
         host = self._hosts[next(self._turns) % len(self._hosts)]
-        return pickle.loads(self._ask(host.call, uuid.uuid4().hex, pickle.dumps(arguments, protocol=5)))
+        return pickle.loads(self._ask(host.call, uuid.uuid4().hex, pickle.dumps(arguments, protocol=5), method))
 
     def _ask(self, method: Any, *arguments: Any) -> Any:
         with self._pause():

@@ -30,6 +30,8 @@ class Flux2KleinEditor:
     once. Raises UserError for a model that is not there.
     """
 
+    draws = True
+
     def __init__(
         self, model: str, revision: str, dtype: str, num_steps: int = 0, working_pixels: int = MAX_PIXELS
     ) -> None:

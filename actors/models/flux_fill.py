@@ -24,6 +24,8 @@ class FluxFillEditor:
     not there.
     """
 
+    draws = False
+
     def __init__(
         self, model: str, revision: str, dtype: str, num_steps: int = 50, working_pixels: int = 1024 * 1024
     ) -> None:

@@ -29,6 +29,8 @@ class QwenImageEditor:
     num_steps: of the first rung. Raises UserError for a model that is not there.
     """
 
+    draws = False
+
     def __init__(self, model: str, revision: str, dtype: str, num_steps: int = 40) -> None:
         self._model = model
         self._pipeline = load_pipeline(QwenImageEditInpaintPipeline, model, revision, dtype)

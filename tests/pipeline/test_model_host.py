@@ -276,3 +276,14 @@ def test_what_is_beyond_repair_ends_the_process(start, stream, callers, monkeypa
     with pytest.raises(Broken):
         call.result(10)
     assert ended == [1]
+
+
+def test_another_method_of_a_role_is_asked_alone(start, model):
+    model.gate.set()
+    model.draw = lambda prompt, size: f"{prompt} of {size}"
+    host = start("image_editor")
+    assert pickle.loads(host.call("1", pickle.dumps(("a dog", 3)), "draw")) == "a dog of 3"
+    with host._lock:
+        host._waiting.extend([model_host._Call("a", (["x"],)), model_host._Call("b", ("y", 1), "draw")])
+    assert [call.id for call in host._next_batch()] == ["a"]
+    assert [call.id for call in host._next_batch()] == ["b"]
