@@ -25,6 +25,7 @@ from schemas.tracks import InstanceTrack
 from schemas.video import Frame, Image
 from schemas.work import Outcome, Phase, Result, Unit
 from stages import binding, edit_prompts, instance_facts, media, ownership, track_repair, tracking
+from stages.binding import UNNAMED
 from stages.instance_facts import InstanceFacts
 from stages.tracking import Tracker
 from stages.transport import Transport
@@ -67,7 +68,7 @@ class AlignJob:
         phrases = self._phrases(job.turns, shown, category, job.seed)
         tracks = self._track(payload["path"], phrases, how)
         if not tracks:
-            raise BadInput(Reason.NO_SUBJECT, "no subject was found in the clip: nothing to edit, or to keep")
+            raise _nothing_found(phrases)
         facts = instance_facts.measure(tracks, {frame.index: frame.image for frame in shown})
         bound = self._bind(job, facts, shown)
         path = Path(tracks_file.NAME) / f"{key}.npz"
@@ -132,6 +133,12 @@ class AlignJob:
         view = edit_prompts.place_view(box)
         (answer,) = self._roles.vlm.ask([edit_prompts.place_question(bound.edit, _inside(frame.image, view), seed)])
         return replace(bound, place=edit_prompts.place_from(answer, bound.edit, view, box))
+
+
+def _nothing_found(phrases: Sequence[str]) -> BadInput:
+    if list(phrases) == [UNNAMED]:
+        return BadInput(Reason.NO_SUBJECT, "no subject was found in the clip: nothing to edit, or to keep")
+    return BadInput(Reason.TARGET_ABSENT, f"none of this was found in the clip: {', '.join(phrases)}")
 
 
 def _look(path: str, how: EditConfig) -> tuple[list[Frame], int]:

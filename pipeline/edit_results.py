@@ -23,9 +23,9 @@ def results(out: Path, keys: Collection[str] | None = None) -> list[dict[str, An
         select j.key, j.name, j.uri, j.request, j.bound, j.instances, j.status as aligned, j.reason as why_not,
             j.message, j.preview, e.video, e.verdict, t.outcome, t.reason, r.message as complaint
         from jobs j
-        left join edits e on e.key = j.key and e.status = 'ok'
-        left join settled t on t.phase = 'edit' and t.parent_key = j.key
-        left join rejects r on r.parent_key = j.key and r.status <> 'removed'
+        left join edits e on e.key = j.key and e.status = 'ok' and e.content_hash = j.content_hash
+        left join settled t on t.phase = 'edit' and t.parent_key = j.key and t.inputs = j.content_hash
+        left join rejects r on r.parent_key = j.key and r.task = t.task and r.status <> 'removed'
         where j.status <> 'removed' order by j.name, j.key
     """
     rows = read_tables(out).query(sql).to_pylist()
@@ -37,7 +37,7 @@ def _entry(row: dict[str, Any]) -> dict[str, Any]:
     entry["verdict"] = dict(row["verdict"]) if row["verdict"] else None
     entry["edits"] = _edits(row)
     if row["aligned"] != "ok":
-        return {**entry, "status": "rejected", "reason": row["why_not"], "message": row["message"]}
+        return {**entry, "status": row["aligned"], "reason": row["why_not"], "message": row["message"]}
     if row["outcome"] is None:
         return {**entry, "status": "aligned", "reason": None, "message": None}
     status = "edited" if row["outcome"] == "done" else "failed"

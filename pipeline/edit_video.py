@@ -91,7 +91,7 @@ class EditVideo:
             "profile": self._config.profile,
         }
         rows = {"edits": [row], "attempts": [attempt]}
-        return Result(Phase.EDIT, unit.key, attempt=unit.attempt, rows=rows, seconds=seconds)
+        return Result(Phase.EDIT, unit.key, unit.task, unit.attempt, rows=rows, seconds=seconds)
 
     def _edited(
         self,
@@ -255,9 +255,9 @@ def _sent_back(unit: Unit, verdict: Verdict, attempt: dict[str, Any]) -> Result:
     message = f"attempt {unit.attempt + 1} failed verification: {', '.join(verdict.reasons)}"
     rows = {"attempts": [attempt]}
     reason = verdict.reasons[0]
-    return Result(Phase.EDIT, unit.key, "", unit.attempt, Outcome.RETRY, reason, message, "verify", rows)
+    return Result(Phase.EDIT, unit.key, unit.task, unit.attempt, Outcome.RETRY, reason, message, "verify", rows)
 
 
 def _given_up(unit: Unit, bad: BadInput) -> Result:
     """What another seed cannot mend: a dead letter at once."""
-    return Result(Phase.EDIT, unit.key, "", unit.attempt, Outcome.EXHAUSTED, bad.reason, bad.message, "edit")
+    return Result(Phase.EDIT, unit.key, unit.task, unit.attempt, Outcome.EXHAUSTED, bad.reason, bad.message, "edit")
