@@ -30,6 +30,7 @@ from schemas.work import Outcome, Phase, Result, Unit
 from stages import camera, contact_sheet, edit_checks, edit_clip, encoding, masks, passes, paste_back, retargeting
 from stages.camera import Survey
 from stages.edit_clip import Generation
+from stages.edit_motion import Part
 from stages.encoding import Encoded
 from stages.leakage import Leakage
 from stages.tubes import Sizing
@@ -42,6 +43,14 @@ NUM_SHOWN = 4
 
 WHITE = 250
 """Levels from which on a reference's background is taken for white."""
+
+
+PARTS = {
+    Action.REPLACE: Part.CHANGED,
+    Action.ADD: Part.CHANGED,
+    Action.REMOVE: Part.EMPTIED,
+    Action.BACKGROUND: Part.SCENE,
+}
 
 
 class EditVideo:
@@ -139,9 +148,9 @@ class EditVideo:
         edited = _noted(edited_files.frames(encoded.path), looked_at, seen)
         first = next(_pictures(path))
         feather = paste_back.feather_px(*first.shape[:2])
-        removes = all(each.action is Action.REMOVE for each in every)
-        core: MaskVideo = np.logical_or.reduce([_core(each, tracks) for each in every])
-        scores = edit_checks.measure(source, edited, region, feather, removes, core)
+        parts = {part: _shown(every, part, tracks) for part in Part}
+        core = parts[Part.CHANGED] & ~parts[Part.EMPTIED] & ~parts[Part.SCENE]
+        scores = edit_checks.measure(source, edited, region, feather, core, parts[Part.EMPTIED], parts[Part.SCENE])
         scores["count_share"] = self._count_share(every, tracks, seen)
         scores["target_identity"] = self._identity(every, tracks, seen)
         return edit_checks.judge(scores, self._config.edit_thresholds), _beside(before, seen)
@@ -230,11 +239,14 @@ def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, Ma
     )
 
 
-def _core(one: EditPass, tracks: Sequence[InstanceTrack]) -> MaskVideo:
-    """Where a pass must show: its subjects, or all of the region where there were none."""
-    if one.action in (Action.BACKGROUND, Action.ADD) or not one.instances:
-        return one.masks
-    return np.asarray(np.logical_or.reduce([tracks[at].masks for at in one.instances]), np.bool_)
+def _shown(every: Sequence[EditPass], part: Part, tracks: Sequence[InstanceTrack]) -> MaskVideo:
+    """(T, h, w) where passes of one kind must show: their subjects, or all of the region where there were none."""
+    shown: MaskVideo = np.zeros_like(tracks[0].masks)
+    for each in every:
+        if PARTS[each.action] is part:
+            whole = each.action in (Action.BACKGROUND, Action.ADD) or not each.instances
+            shown |= each.masks if whole else np.logical_or.reduce([tracks[at].masks for at in each.instances])
+    return shown
 
 
 def _read_picture(path: str) -> Image:
