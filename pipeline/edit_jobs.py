@@ -33,7 +33,7 @@ from stages.edit_selectors import print_selector
 
 MAX_LINE_CHARACTERS = 1 << 20
 _MAX_NAME_LENGTH = 120
-_MARK_LENGTH = 8
+_MARK_LENGTH = 12  # two of ten thousand jobs of one stem share it in less than one file of a million
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _NAME = re.compile(r"[^/\\\x00-\x1f<>:\"|?*]+")
 
@@ -83,7 +83,7 @@ class _Names:
             raise UserError(f"{where}: the same edit of the same source with the same seed as before: give it a name")
         self.marks.add(mark)
         stem = _stem(source)
-        name = f"{stem}-{mark}" if stem.lower() in self.taken else stem
+        name = f"{stem}-{mark[:_MARK_LENGTH]}" if stem.lower() in self.taken else stem
         if name.lower() in self.taken:
             raise UserError(f"{where}: its name would be {name!r}, which another job asks for: give it a name")
         self.taken.add(name.lower())
@@ -222,7 +222,7 @@ def _mark(job: EditJob) -> str:
         for turn in job.turns
     ]
     scenes = [turn.scene for turn in job.turns]
-    return digest("edit job", job.source, turns, scenes, job.seed, dict(job.options))[:_MARK_LENGTH]
+    return digest("edit job", job.source, turns, scenes, job.seed, dict(job.options))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

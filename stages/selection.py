@@ -16,6 +16,7 @@ from stages.instance_facts import InstanceFacts
 from stages.instructions import TIED
 
 MIN_AGREEMENT = 0.6  # of the frames that show both
+_ROUNDING = 1e-6  # of the picture: far below a pixel
 _MIN_SIZE_RATIO = 1.15  # of areas, to call one the larger
 _BACKWARDS = frozenset({Side.RIGHT, Side.FRONT, Side.BOTTOM})
 """Sides at the high end of their axis: x and y grow to the right and down, nearness to the front."""
@@ -53,14 +54,15 @@ def nth(found: Sequence[InstanceFacts], number: int) -> int:
 
 
 def on_half(found: Sequence[InstanceFacts], side: Side) -> set[int]:
-    """All on that half of the picture: for "the people on the left" without a number.
+    """All on that half of the picture, none in the very middle: for "the people on the left" without a number.
 
     Raises BadInput(TARGET_AMBIGUOUS) for sides that have no halves.
     """
     if side not in (Side.LEFT, Side.RIGHT, Side.TOP, Side.BOTTOM):
         raise BadInput(Reason.TARGET_AMBIGUOUS, "say how many, such as 'the two people in front'")
     values = [float(np.nanmedian(_along(each, side))) for each in found]
-    return {at for at, value in enumerate(values) if (value > 0.5) == (side in _BACKWARDS)}
+    sign = 1 if side in _BACKWARDS else -1
+    return {at for at, value in enumerate(values) if sign * (value - 0.5) > TIED}
 
 
 def by_size(found: Sequence[InstanceFacts], is_large: bool, num_wanted: int) -> set[int]:
@@ -122,4 +124,4 @@ def _is_before(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
             return False
         return bool(np.nanmedian(other) - np.nanmedian(one) > TIED)
     ahead = other[together] - one[together]
-    return bool(np.median(ahead) > TIED and np.mean(ahead > 0) >= MIN_AGREEMENT)
+    return bool(np.median(ahead) > TIED and np.mean(ahead > _ROUNDING) >= MIN_AGREEMENT)

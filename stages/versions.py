@@ -42,6 +42,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "caption": ("captions", "actors.vlm", *_VLM, "pipeline.caption"),
     "align": (
         *("media", "tracking", "naming", "track_repair", "ownership", "transport", "binding", "edit_prompts"),
+        *("edit_grammar", "edit_selectors", "nouns", "instance_facts", "selection", "contact_sheet"),
         *("actors.moving", "actors.detector", "actors.segmenter", "actors.depth", "actors.embedder", "actors.vlm"),
         *("actors.models.grounding_dino", "actors.models.sam2", "actors.models.depth_anything", *_VLM),
         *("actors.models.identity", "pipeline.align"),

@@ -7,13 +7,14 @@ the mask, since what lies there steers what is drawn; the autoencoder in float32
 which add VACE's hints twice.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from diffusers import UniPCMultistepScheduler, WanVACEPipeline
 
 from actors.models import latent_frames
 from actors.models.diffusion import hole, load_pipeline, picture, seeded
+from actors.models.loading import device
 from schemas.fill import NEUTRAL, VideoFillRequest
 from schemas.video import Image, Mask
 from stages import regions
@@ -51,6 +52,8 @@ class WanVaceGenerator:
         self.max_frames = max_frames
         self._working_pixels = working_pixels
         self._pipeline = load_pipeline(WanVACEPipeline, model, revision, dtype, full_precision=("vae",))
+        if device().type == "cuda":
+            accelerate(self._pipeline)
         self._num_steps = 2  # one for each expert
         self._warm_up()
         self._num_steps = num_steps
@@ -119,6 +122,14 @@ class WanVaceGenerator:
         self._pipeline.scheduler = UniPCMultistepScheduler.from_config(
             self._pipeline.scheduler.config, flow_shift=shift
         )
+
+
+def accelerate(pipeline: Any) -> None:
+    """The same operations in fewer kernels, no approximation: each kind of block is compiled once for all its
+    repetitions, at the first call of a size. Results differ by rounding (docs/performance.md)."""
+    for transformer in (pipeline.transformer, pipeline.transformer_2):
+        if transformer is not None:
+            transformer.compile_repeated_blocks(fullgraph=True)
 
 
 def _num_frames(request: VideoFillRequest) -> int:

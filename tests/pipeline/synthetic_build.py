@@ -13,7 +13,7 @@ from cluster.storage import Listed
 from pipeline import curate
 from pipeline.engine import attempt
 from pipeline.host import LedgerHost
-from pipeline.planner import write_listing
+from pipeline.planner import Planner, write_listing
 from pipeline.settings import resolve
 from pipeline.tables import read_tables
 from schemas.errors import BadInput
@@ -102,7 +102,7 @@ class Build:
         listing = self.out.parent / f"listing{self._num_runs}.parquet"
         write_listing(map(self.disk.listed, self.sources), listing)
         settings = resolve(self.out, "embedded", list(assignments))
-        host = LedgerHost(str(self.out), settings, f"run{self._num_runs}", str(listing), 0, num_workers)
+        host = LedgerHost(str(self.out), settings, f"run{self._num_runs}", str(listing), 0, num_workers, Planner)
         host.take_over()
         return host
 

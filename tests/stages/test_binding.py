@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.profiles import load_profile
@@ -261,6 +261,7 @@ def test_binding_does_not_depend_on_the_order_of_tracks(some, prompt, random):
 
 
 @given(SOME, st.sampled_from(PROMPTS))
+@example([([0.5] * T, "bear", 0.5, 0.5, 0.1, set())], "bears on the right -> a")
 def test_a_mirrored_clip_swaps_left_and_right(some, prompt):
     found, edits = drawn(some), edits_of(prompt)
     mirrored = [
