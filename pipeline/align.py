@@ -12,7 +12,7 @@ import numpy as np
 
 from actors.profiles import Roles
 from cluster.storage import category_of, content_hash
-from pipeline import tracks_file
+from pipeline import sheets, tracks_file
 from pipeline.edit_rows import JOB, TURNS, options_of
 from pipeline.engine import OUT_OF_REACH
 from schemas.config import Config, EditConfig
@@ -24,13 +24,14 @@ from schemas.subject import Box
 from schemas.tracks import InstanceTrack
 from schemas.video import Frame, Image
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import binding, edit_prompts, instance_facts, media, ownership, track_repair, tracking
+from stages import binding, contact_sheet, edit_prompts, instance_facts, media, ownership, track_repair, tracking
+from stages.binding import UNNAMED
 from stages.instance_facts import InstanceFacts
 from stages.tracking import Tracker
 from stages.transport import Transport
 
 NUM_SHOWN = 6
-"""Frames of a clip that a model is asked about, at most twice as many are held."""
+"""Frames of a clip, at most, that a model is asked about and a preview shows."""
 
 
 class AlignJob:
@@ -49,7 +50,7 @@ class AlignJob:
         row = {name: payload[name] for name in ("uri", "stamp", "name", "request")} | {"key": unit.key}
         try:
             row["content_hash"] = content_hash(payload["path"])
-            row |= self._align(payload, unit.key)
+            self._align(payload, unit.key, row)
         except BadInput as bad:
             if bad.reason in OUT_OF_REACH and payload["seen_hash"] is not None:
                 raise
@@ -58,7 +59,8 @@ class AlignJob:
             return Result(Phase.ALIGN, unit.key, "", 0, Outcome.REJECTED, bad.reason, bad.message, rows=rows)
         return Result(Phase.ALIGN, unit.key, rows={"jobs": [row]})
 
-    def _align(self, payload: dict[str, Any], key: str) -> dict[str, Any]:
+    def _align(self, payload: dict[str, Any], key: str, row: dict[str, Any]) -> None:
+        """Fills the row as far as it comes: what was found is shown even where nothing can be bound to it."""
         job: EditJob = JOB.validate_json(payload["request"])
         how = options_of(job, self._config.editing)
         probe = media.probe(payload["path"])
@@ -67,20 +69,17 @@ class AlignJob:
         phrases = self._phrases(job.turns, shown, category, job.seed)
         tracks = self._track(payload["path"], phrases, how)
         if not tracks:
-            raise BadInput(Reason.NO_SUBJECT, "no subject was found in the clip: nothing to edit, or to keep")
+            raise _nothing_found(phrases)
+        names = [track.name for track in tracks]
+        row |= {"width": probe.width, "height": probe.height, "fps": probe.fps, "num_frames": num_frames}
+        row |= {"instances": names, "preview": _preview(payload, key, shown, tracks, [])}
         facts = instance_facts.measure(tracks, {frame.index: frame.image for frame in shown})
         bound = self._bind(job, facts, shown)
+        row["preview"] = _preview(payload, key, shown, tracks, bound)
+        row["bound"] = TURNS.dump_json(bound).decode()
         path = Path(tracks_file.NAME) / f"{key}.npz"
         tracks_file.write(Path(payload["out"]) / path, tracks)
-        return {
-            "width": probe.width,
-            "height": probe.height,
-            "fps": probe.fps,
-            "num_frames": num_frames,
-            "instances": [track.name for track in tracks],
-            "bound": TURNS.dump_json(bound).decode(),
-            "tracks": str(path),
-        }
+        row["tracks"] = str(path)
 
     def _phrases(self, turns: Sequence[Turn], shown: Sequence[Frame], category: str, seed: int) -> list[str]:
         """What is looked for: what a detector that reads can tell of the edits' nouns, else what the clip shows."""
@@ -134,6 +133,12 @@ class AlignJob:
         return replace(bound, place=edit_prompts.place_from(answer, bound.edit, view, box))
 
 
+def _nothing_found(phrases: Sequence[str]) -> BadInput:
+    if list(phrases) == [UNNAMED]:
+        return BadInput(Reason.NO_SUBJECT, "no subject was found in the clip: nothing to edit, or to keep")
+    return BadInput(Reason.TARGET_ABSENT, f"none of this was found in the clip: {', '.join(phrases)}")
+
+
 def _look(path: str, how: EditConfig) -> tuple[list[Frame], int]:
     """Some frames spread over the clip, at working size, and how many it has. Raises BadInput(TOO_LONG)."""
     shown, every, count = list[Frame](), 1, 0
@@ -147,7 +152,20 @@ def _look(path: str, how: EditConfig) -> tuple[list[Frame], int]:
     if count > how.max_frames:
         told = f"{count} frames; at most {how.max_frames} are edited at once (editing.max_frames)"
         raise BadInput(Reason.TOO_LONG, told)
-    return shown[:: max(len(shown) // NUM_SHOWN, 1)], count
+    places = np.linspace(0, len(shown) - 1, min(NUM_SHOWN, len(shown)))
+    return [shown[round(place)] for place in places], count
+
+
+def _preview(
+    payload: dict[str, Any],
+    key: str,
+    shown: Sequence[Frame],
+    tracks: Sequence[InstanceTrack],
+    turns: Sequence[Sequence[Bound]],
+) -> str:
+    pictures = {frame.index: frame.image for frame in shown}
+    sheet = contact_sheet.contact_sheet(pictures, tracks, [each for turn in turns for each in turn])
+    return sheets.write(Path(payload["out"]), sheets.PREVIEWS, payload["name"], key, sheet)
 
 
 def _best_view(bound: Bound, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> tuple[Frame, Box]:

@@ -100,6 +100,8 @@ def _stream(session: Session, phases: Sequence[Phase]) -> None:
     for phase in phases:
         ask(session.run.ledger.open_phase.remote(phase))
         session.phase(phase)
+        if phase is Phase.ALIGN:
+            ask(session.run.ledger.record_dead_jobs.remote())
 
 
 def _listed(job: EditJob) -> dict[str, str]:

@@ -15,6 +15,9 @@ from pipeline.tables import Tables
 from schemas.keys import digest
 from schemas.work import Phase, Unit
 
+TASK = "edit"
+"""Of the units of phase EDIT: what a job is replaced by, and gets another chance as, apart from its alignment."""
+
 PAGE = 1000  # units per page
 CHUNK = 50_000  # jobs held while they are listed
 LISTING = pa.schema([(name, pa.string()) for name in ("key", "uri", "stamp", "name", "request")])
@@ -80,7 +83,7 @@ class EditPlanner:
         key, attempt = row["key"], row.pop("attempt")
         payload = {**row, "path": path_of(row["uri"]), "out": str(self._tables.root)}
         payload["verdict_fingerprint"] = self._settings.fingerprints["edit_verdict"]
-        return Unit(Phase.EDIT, key, attempt=attempt, payload=payload, inputs=row["content_hash"])
+        return Unit(Phase.EDIT, key, TASK, attempt, payload=payload, inputs=row["content_hash"])
 
     def stale(self) -> dict[str, int]:
         """Rows per phase, of the jobs asked for, that the current settings no longer stand behind."""

@@ -1,12 +1,12 @@
-"""What came of the jobs of an output: one entry each, read from the tables alone."""
+"""What came of the jobs of an output: one entry each, read from its tables."""
 
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from pipeline import sheets
 from pipeline.edit_rows import JOB, TURNS
 from pipeline.tables import read_tables
 from schemas.reasons import Reason
@@ -18,26 +18,28 @@ MAX_SHOWN = 40
 
 def results(out: Path, keys: Collection[str] | None = None) -> list[dict[str, Any]]:
     """JSON values per job, by name: name, uri, status (aligned | edited | rejected | failed), reason, message, edits
-    (each with the instances it is about), preview and video (paths below the output), verdict. keys: only these."""
+    (each with the instances it is about), preview, video and sheet (paths below the output; the sheet shows the edit
+    below its source, also one that failed), verdict. keys: only these."""
     sql = """
         select j.key, j.name, j.uri, j.request, j.bound, j.instances, j.status as aligned, j.reason as why_not,
             j.message, j.preview, e.video, e.verdict, t.outcome, t.reason, r.message as complaint
         from jobs j
-        left join edits e on e.key = j.key and e.status = 'ok'
-        left join settled t on t.phase = 'edit' and t.parent_key = j.key
-        left join rejects r on r.parent_key = j.key and r.status <> 'removed'
+        left join edits e on e.key = j.key and e.status = 'ok' and e.content_hash = j.content_hash
+        left join settled t on t.phase = 'edit' and t.parent_key = j.key and t.inputs = j.content_hash
+        left join rejects r on r.parent_key = j.key and r.task = t.task and r.status <> 'removed'
         where j.status <> 'removed' order by j.name, j.key
     """
     rows = read_tables(out).query(sql).to_pylist()
-    return [_entry(row) for row in rows if keys is None or row["key"] in set(keys)]
+    return [_entry(row, out) for row in rows if keys is None or row["key"] in set(keys)]
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
+def _entry(row: dict[str, Any], out: Path) -> dict[str, Any]:
     entry = {name: row[name] for name in ("name", "uri", "preview", "video")}
     entry["verdict"] = dict(row["verdict"]) if row["verdict"] else None
     entry["edits"] = _edits(row)
+    entry["sheet"] = sheets.found(out, sheets.EDITED if row["video"] else sheets.FAILED, row["name"], row["key"])
     if row["aligned"] != "ok":
-        return {**entry, "status": "rejected", "reason": row["why_not"], "message": row["message"]}
+        return {**entry, "status": row["aligned"], "reason": row["why_not"], "message": row["message"]}
     if row["outcome"] is None:
         return {**entry, "status": "aligned", "reason": None, "message": None}
     status = "edited" if row["outcome"] == "done" else "failed"
@@ -55,13 +57,13 @@ def _edits(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def show(found: list[dict[str, Any]], out: Path, console: Console) -> None:
-    """The same for people."""
-    table = Table("clip", "what changes", "outcome", box=None, pad_edge=False)
+    """The same for people: two lines each, never cut, so that a path can be copied from any terminal."""
     for entry in found[:MAX_SHOWN]:
-        table.add_row(entry["name"], "; ".join(map(_told, entry["edits"])), _outcome(entry, out))
-    console.print(table)
+        changes = "; ".join(map(_told, entry["edits"]))
+        for line in (f"{entry['name']}: {changes}", f"    {_outcome(entry, out)}"):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(found) > MAX_SHOWN:
-        console.print(f"and {len(found) - MAX_SHOWN} more: recast status {out} --json", highlight=False, markup=False)
+        console.print(f"and {len(found) - MAX_SHOWN} more: --json lists all", highlight=False)
 
 
 def _told(edit: dict[str, Any]) -> str:
@@ -72,7 +74,10 @@ def _told(edit: dict[str, Any]) -> str:
 def _outcome(entry: dict[str, Any], out: Path) -> str:
     if entry["video"]:
         return str(out / entry["video"])
+    picture = entry["sheet"] or entry["preview"]
+    look = str(out / picture) if picture else ""
     if entry["status"] == "aligned":
-        return str(out / entry["preview"]) if entry["preview"] else "not edited yet"
+        return look or "not edited yet"
     meaning = Reason(entry["reason"]).meaning if entry["reason"] else ""
-    return f"{entry['status']}: {entry['message'] or meaning} ({entry['reason']})"
+    told = f"{entry['status']}: {entry['message'] or meaning} ({entry['reason']})"
+    return f"{told}; see {look}" if look else told

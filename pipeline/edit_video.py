@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from actors.profiles import Roles
-from pipeline import edited_files, tracks_file
+from pipeline import edited_files, sheets, tracks_file
 from pipeline.edit_rows import JOB, TURNS, options_of
 from pipeline.engine import OUT_OF_REACH
 from schemas.config import Config, EditConfig
@@ -27,9 +27,10 @@ from schemas.sample import Verdict
 from schemas.tracks import InstanceTrack, MaskVideo
 from schemas.video import Footage, Image, Mask, OutputFormat
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import camera, edit_checks, edit_clip, encoding, masks, passes, paste_back, retargeting
+from stages import camera, contact_sheet, edit_checks, edit_clip, encoding, masks, passes, paste_back, retargeting
 from stages.camera import Survey
 from stages.edit_clip import Generation
+from stages.edit_motion import Part
 from stages.encoding import Encoded
 from stages.leakage import Leakage
 from stages.tubes import Sizing
@@ -37,8 +38,19 @@ from stages.tubes import Sizing
 NUM_LOOKED_AT = 8
 """Frames of an edit that detectors and embedders are asked about."""
 
+NUM_SHOWN = 4
+"""Of these, at most, on the sheet beside the video."""
+
 WHITE = 250
 """Levels from which on a reference's background is taken for white."""
+
+
+PARTS = {
+    Action.REPLACE: Part.CHANGED,
+    Action.ADD: Part.CHANGED,
+    Action.REMOVE: Part.EMPTIED,
+    Action.BACKGROUND: Part.SCENE,
+}
 
 
 class EditVideo:
@@ -67,20 +79,24 @@ class EditVideo:
                 raise
             return _given_up(unit, bad)
         drawn = perf_counter()
-        verdict = self._verify(payload["path"], tracks, turns, encoded)
+        verdict, sheet = self._verify(payload["path"], tracks, turns, encoded)
         shares = [share for each in leakages for row in each.shares() for share in row if share is not None]
         verdict.scores["leakage"] = max(shares, default=0.0)  # reported, not judged: passes do not leak by design
         seconds = {"edit": drawn - began, "verify": perf_counter() - drawn}
         attempt = _attempt(unit, verdict, turns, seconds)
+        out, name = Path(payload["out"]), payload["name"]
         if not verdict.passed:
             edited_files.remove(encoded.path)
+            sheets.write(out, sheets.FAILED, name, unit.key, sheet)
             return _sent_back(unit, verdict, attempt)
-        video, sha256 = edited_files.accept(Path(payload["out"]), encoded.path, payload["name"], unit.key)
+        sheets.remove(out, sheets.FAILED, name, unit.key)
+        sheets.write(out, sheets.EDITED, name, unit.key, sheet)
+        video, sha256 = edited_files.accept(out, encoded.path, name, unit.key)
         row = {
             "key": unit.key,
             "content_hash": payload["content_hash"],
             "source_uri": payload["uri"],
-            "name": payload["name"],
+            "name": name,
             "attempt": unit.attempt,
             "seed": attempt["seed"],
             "video": video,
@@ -91,7 +107,7 @@ class EditVideo:
             "profile": self._config.profile,
         }
         rows = {"edits": [row], "attempts": [attempt]}
-        return Result(Phase.EDIT, unit.key, attempt=unit.attempt, rows=rows, seconds=seconds)
+        return Result(Phase.EDIT, unit.key, unit.task, unit.attempt, rows=rows, seconds=seconds)
 
     def _edited(
         self,
@@ -122,21 +138,22 @@ class EditVideo:
 
     def _verify(
         self, path: str, tracks: Sequence[InstanceTrack], turns: Sequence[list[EditPass]], encoded: Encoded
-    ) -> Verdict:
-        """What the stored video shows, against the source's; never what was in memory."""
+    ) -> tuple[Verdict, Image]:
+        """What the stored video shows, against the source's; never what was in memory. And some of it to look at."""
         every = [each for turn in turns for each in turn]
         region: MaskVideo = np.logical_or.reduce([each.masks for each in every])
         looked_at = {round(at) for at in np.linspace(0, len(region) - 1, NUM_LOOKED_AT)}
-        seen: dict[int, Image] = {}
+        seen, before = dict[int, Image](), dict[int, Image]()
+        source = _noted(_pictures(path), looked_at, before)
         edited = _noted(edited_files.frames(encoded.path), looked_at, seen)
         first = next(_pictures(path))
         feather = paste_back.feather_px(*first.shape[:2])
-        removes = all(each.action is Action.REMOVE for each in every)
-        core: MaskVideo = np.logical_or.reduce([_core(each, tracks) for each in every])
-        scores = edit_checks.measure(_pictures(path), edited, region, feather, removes, core)
+        parts = {part: _shown(every, part, tracks) for part in Part}
+        core = parts[Part.CHANGED] & ~parts[Part.EMPTIED] & ~parts[Part.SCENE]
+        scores = edit_checks.measure(source, edited, region, feather, core, parts[Part.EMPTIED], parts[Part.SCENE])
         scores["count_share"] = self._count_share(every, tracks, seen)
         scores["target_identity"] = self._identity(every, tracks, seen)
-        return edit_checks.judge(scores, self._config.edit_thresholds)
+        return edit_checks.judge(scores, self._config.edit_thresholds), _beside(before, seen)
 
     def _count_share(
         self, every: Sequence[EditPass], tracks: Sequence[InstanceTrack], seen: dict[int, Image]
@@ -191,6 +208,15 @@ def _noted(frames: Iterator[Image], wanted: set[int], seen: dict[int, Image]) ->
         yield frame
 
 
+def _beside(before: dict[int, Image], after: dict[int, Image]) -> Image:
+    """Some frames above what became of them; black where the edit has none."""
+    shown = sorted(before)[:: max(-(-len(before) // NUM_SHOWN), 1)]
+    return contact_sheet.before_and_after(
+        [before[number] for number in shown],
+        [after.get(number, np.zeros_like(before[number])) for number in shown],
+    )
+
+
 def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, MaskVideo]) -> EditPass:
     """What one edit asks to be drawn."""
     edit, chosen = bound.edit, [tracks[at] for at in bound.instances]
@@ -213,11 +239,14 @@ def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, Ma
     )
 
 
-def _core(one: EditPass, tracks: Sequence[InstanceTrack]) -> MaskVideo:
-    """Where a pass must show: its subjects, or all of the region where there were none."""
-    if one.action in (Action.BACKGROUND, Action.ADD) or not one.instances:
-        return one.masks
-    return np.asarray(np.logical_or.reduce([tracks[at].masks for at in one.instances]), np.bool_)
+def _shown(every: Sequence[EditPass], part: Part, tracks: Sequence[InstanceTrack]) -> MaskVideo:
+    """(T, h, w) where passes of one kind must show: their subjects, or all of the region where there were none."""
+    shown: MaskVideo = np.zeros_like(tracks[0].masks)
+    for each in every:
+        if PARTS[each.action] is part:
+            whole = each.action in (Action.BACKGROUND, Action.ADD) or not each.instances
+            shown |= each.masks if whole else np.logical_or.reduce([tracks[at].masks for at in each.instances])
+    return shown
 
 
 def _read_picture(path: str) -> Image:
@@ -252,12 +281,13 @@ def _attempt(
 
 
 def _sent_back(unit: Unit, verdict: Verdict, attempt: dict[str, Any]) -> Result:
-    message = f"attempt {unit.attempt + 1} failed verification: {', '.join(verdict.reasons)}"
+    told = "; ".join(reason.meaning for reason in verdict.reasons)
+    message = f"attempt {unit.attempt + 1} failed verification: {told}"
     rows = {"attempts": [attempt]}
     reason = verdict.reasons[0]
-    return Result(Phase.EDIT, unit.key, "", unit.attempt, Outcome.RETRY, reason, message, "verify", rows)
+    return Result(Phase.EDIT, unit.key, unit.task, unit.attempt, Outcome.RETRY, reason, message, "verify", rows)
 
 
 def _given_up(unit: Unit, bad: BadInput) -> Result:
     """What another seed cannot mend: a dead letter at once."""
-    return Result(Phase.EDIT, unit.key, "", unit.attempt, Outcome.EXHAUSTED, bad.reason, bad.message, "edit")
+    return Result(Phase.EDIT, unit.key, unit.task, unit.attempt, Outcome.EXHAUSTED, bad.reason, bad.message, "edit")

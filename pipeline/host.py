@@ -11,7 +11,7 @@ from cluster.local import die_with_parent
 from pipeline.edit_planner import EditPlanner
 from pipeline.ledger import Ledger
 from pipeline.planner import Planner
-from pipeline.reconcile import cascade, reconcile, record_dead_sources, remove_missing
+from pipeline.reconcile import cascade, reconcile, record_dead_jobs, record_dead_sources, remove_missing
 from pipeline.settings import Settings
 from pipeline.writer import ShardWriter
 from schemas.config import EngineConfig
@@ -115,6 +115,9 @@ class LedgerHost:
             return reconcile(self._ledger, self._settings)
 
         return self._guarded(everything)
+
+    def record_dead_jobs(self) -> int:
+        return self._guarded(lambda: record_dead_jobs(self._ledger, self._listing))
 
     def cascade(self) -> None:
         self._guarded(lambda: cascade(self._ledger))

@@ -65,6 +65,18 @@ def record_dead_sources(ledger: Ledger, listing: str, wave: int) -> int:
     return _put(ledger, "sources", rows, lambda row: {"status": "failed", "wave": wave})
 
 
+def record_dead_jobs(ledger: Ledger, listing: str) -> int:
+    """A job whose alignment ended as a dead letter: the same."""
+    rows = ledger.tables.query(
+        f"""select l.*, r.reason, r.message from (select distinct on (key) * from {listing}) l
+            join settled t on t.parent_key = l.key and t.phase = 'align' and t.status = 'failed'
+            join rejects r on r.parent_key = t.parent_key and r.task = t.task
+            where not exists (
+                select 1 from jobs j where j.key = l.key and j.status = 'failed' and j.created_at >= r.created_at)"""
+    ).to_pylist()
+    return _put(ledger, "jobs", rows, lambda row: {"status": "failed"})
+
+
 def remove_missing(ledger: Ledger, listing: str) -> int:
     """--sync: sources that are no longer listed become `removed`; what hangs on them follows in `reconcile`."""
     rows = ledger.tables.query(

@@ -1,7 +1,8 @@
-"""The preview of an edit: frames of the clip side by side, each instance in its colour and named with what it becomes.
+"""Sheets of frames for people: the preview of an edit, each instance in its colour and named with what it becomes;
+and an edit below its source.
 
-Made before anything is generated, so that a wrong mask or a wrong binding is seen first. Instances that no edit is
-about are outlined only; below the frames stands one line per edit.
+The preview is made before anything is generated, so that a wrong mask or a wrong binding is seen first. Instances that
+no edit is about are outlined only; below the frames stands one line per edit.
 """
 
 import unicodedata
@@ -53,6 +54,16 @@ def contact_sheet(pictures: Mapping[int, Image], tracks: Sequence[InstanceTrack]
     return np.concatenate([sheet, _legend(tracks, bounds, labels, sheet.shape[1])])
 
 
+def before_and_after(before: Sequence[Image], after: Sequence[Image]) -> Image:
+    """RGB sheet: the source's frames side by side, and under each what became of it. All of one size.
+
+    Raises ValueError when there is none, or not as many of either.
+    """
+    if not before or len(before) != len(after):
+        raise ValueError(f"{len(before)} frames before, {len(after)} after")
+    return np.concatenate([_side_by_side([_scaled(image) for image in row], len(row)) for row in (before, after)])
+
+
 def _labels(tracks: Sequence[InstanceTrack], bounds: Sequence[Bound]) -> list[_Label]:
     labels = []
     for at, track in enumerate(tracks):
@@ -75,12 +86,11 @@ def _tile(
     picture: Image, at: int, tracks: Sequence[InstanceTrack], labels: Sequence[_Label], has_background: bool
 ) -> Image:
     """One frame, scaled, drawn over."""
-    scale = TILE_SHORT_SIDE_PX / min(picture.shape[:2])
-    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-    tile: Image = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    shown = [masks.resize(track.masks[at], size[1], size[0]) for track in tracks]
+    tile = _scaled(picture)
+    height, width = tile.shape[:2]
+    shown = [masks.resize(track.masks[at], height, width) for track in tracks]
     if has_background:
-        tile = _hatched(tile, ~np.any([np.zeros((size[1], size[0]), np.bool_), *shown], axis=0))
+        tile = _hatched(tile, ~np.any([np.zeros((height, width), np.bool_), *shown], axis=0))
     for mask, label in zip(shown, labels, strict=True):
         if label.is_bound and label.is_whole:
             tile[mask] = np.round((1 - _TINT) * tile[mask] + _TINT * np.array(label.color)).astype(np.uint8)
@@ -89,6 +99,13 @@ def _tile(
     _write_labels(tile, shown, labels)
     _write(tile, f"frame {at}", (4, 4), _INK)
     return tile
+
+
+def _scaled(picture: Image) -> Image:
+    """A copy with a short side of TILE_SHORT_SIDE_PX."""
+    scale = TILE_SHORT_SIDE_PX / min(picture.shape[:2])
+    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
 
 
 def _hatched(tile: Image, region: Mask) -> Image:

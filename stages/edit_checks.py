@@ -18,7 +18,7 @@ from schemas.sample import Verdict
 from schemas.tracks import MaskVideo
 from schemas.video import Image, Mask
 from stages import masks
-from stages.edit_motion import MotionScores
+from stages.edit_motion import MotionScores, Part
 from stages.traps import Embed
 from stages.verification import Limit, compare
 
@@ -60,20 +60,22 @@ def measure(
     edited: Iterable[Image],
     region: MaskVideo,
     feather_px: float,
-    removes: bool = False,
     core: MaskVideo | None = None,
+    emptied: MaskVideo | None = None,
+    scene: MaskVideo | None = None,
 ) -> dict[str, float | None]:
     """All scores that need no model, from one pass over both videos.
 
     source, edited: full-size frames in step. region: (T, h, w), at any size, what was to be edited. feather_px: how far
-    beyond it, at full size, paste-back may have reached. core: (T, h, w), where the change has to show, such as the
-    subject itself inside a region that leaves it room to grow; None = all of the region. removes: the subject is to be
-    gone, so that the region must move and look as its surroundings do. Raises ValueError when there is no frame, or
-    fewer masks than source frames.
+    beyond it, at full size, paste-back may have reached. The others are parts of it, (T, h, w) each. emptied: where
+    subjects are to be gone: it must move and look as its surroundings do. scene: where the place is another: it must
+    move as the camera does; edges and detail of its own are no fault. core: where a subject has to have changed, such
+    as the subject itself inside a region that leaves it room to grow; None = all of the region but emptied and scene.
+    Raises ValueError when there is no frame, or fewer masks than source frames.
     """
-    pictures, motion = PictureScores(), MotionScores(removes)
+    pictures, lost, number = PictureScores(), 0, 0
+    motions = {part: MotionScores(part) for part in Part}
     ours, theirs = iter(source), iter(edited)
-    lost = number = 0
     for number, before in enumerate(ours, 1):
         after = next(theirs, None)
         if after is None or after.shape != before.shape:
@@ -81,14 +83,31 @@ def measure(
             continue
         if number > len(region):
             raise ValueError(f"frame {number} has no mask")
-        inside = masks.resize(region[number - 1], *before.shape[:2])
-        shown = inside if core is None else masks.resize(core[number - 1], *before.shape[:2])
-        pictures.add(before, after, inside, feather_px, shown)
-        motion.add(before, after, shown)
+        size = before.shape[:2]
+        inside = masks.resize(region[number - 1], *size)
+        empty, place = (_part(part, number - 1, size) for part in (emptied, scene))
+        changed = inside & ~empty & ~place if core is None else masks.resize(core[number - 1], *size)
+        pictures.add(before, after, inside, feather_px, changed | empty | place, place)
+        for part, where in ((Part.CHANGED, changed), (Part.EMPTIED, empty), (Part.SCENE, place)):
+            motions[part].add(before, after, where)
     if number == 0:
         raise ValueError("no frames to measure")
     lost += sum(1 for _ in theirs)
-    return {"frames_lost": float(lost), **pictures.scores(), **motion.scores()}
+    return {"frames_lost": float(lost), **pictures.scores(), **_worst([each.scores() for each in motions.values()])}
+
+
+def _part(part: MaskVideo | None, frame: int, size: tuple[int, int]) -> Mask:
+    return np.zeros(size, np.bool_) if part is None else masks.resize(part[frame], *size)
+
+
+def _worst(found: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Of several parts, score by score; of what was measured in none of them None."""
+    worst: dict[str, float | None] = {}
+    for name in found[0]:
+        known = [score for each in found if (score := each[name]) is not None]
+        pick = min if name in LIMITS and LIMITS[name].is_minimum else max
+        worst[name] = pick(known, default=None)
+    return worst
 
 
 class PictureScores:
@@ -102,8 +121,9 @@ class PictureScores:
         self._untouched: list[float] = []
         self._num_frames = 0
 
-    def add(self, before: Image, after: Image, inside: Mask, feather_px: float, shown: Mask) -> None:
-        """inside: (H, W), what was to be edited in this frame; shown: where of it a change has to show."""
+    def add(self, before: Image, after: Image, inside: Mask, feather_px: float, shown: Mask, scene: Mask) -> None:
+        """inside: (H, W), what was to be edited in this frame; shown: where of it a change has to show; scene: where
+        the place is another, whose outline is that of what stands before it."""
         reach = masks.dilate(inside, feather_px)
         outside = ~reach
         if outside.any():
@@ -112,7 +132,7 @@ class PictureScores:
             self._blocks.append(_changed_blocks(square, outside))
             if self._num_frames % _EVERY == 0:
                 self._ssim.append(background_ssim(before, after, outside))
-        if reach.any():
+        if inside.any() and not scene.any():
             self._seams.append(seam(before, after, reach))
         if shown.any():
             near = np.abs(before.astype(np.int16) - after).max(axis=2) <= _UNTOUCHED_LEVELS

@@ -1,5 +1,7 @@
 """How the edited region moves through time against how the source does: flicker, warping error, motion, sharpness."""
 
+from enum import StrEnum
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,19 @@ _RING = 0.15  # of the short side: the surroundings that a removed subject's pla
 Grey = NDArray[np.float32]
 
 
+class Part(StrEnum):
+    """What became of a region, and so what it is held against."""
+
+    CHANGED = "changed"  # another subject: it moves as the source's does, and is as sharp
+    EMPTIED = "emptied"  # nothing: it moves and looks as its surroundings do
+    SCENE = "scene"  # another place: it moves as the source's does; whether it is sharp is its own affair
+
+
 class MotionScores:
     """What successive frames tell; holds two frames of either video."""
 
-    def __init__(self, removes: bool = False) -> None:
-        """removes: the region is to move and look as its surroundings, not as the source's subject."""
-        self._removes = removes
+    def __init__(self, part: Part = Part.CHANGED) -> None:
+        self._part = part
         self._last: tuple[Image, Image, Mask] | None = None
         self._colours: list[NDArray[np.float64] | None] = []  # of the source's region and of the edited one
         self._errors: list[tuple[float, float]] = []
@@ -33,11 +42,14 @@ class MotionScores:
 
     def add(self, before: Image, after: Image, inside: Mask) -> None:
         """The next frame of the source and of the edit, full size, and its (H, W) region."""
+        if not inside.any() and self._last is None:
+            self._colours.append(None)
+            return
         small, edited = (shrink(image, _SHORT_SIDE_PX) for image in (before, after))
         region = masks.resize(inside, *small.shape[:2])
         seen = masks.area_px(region) >= _MIN_PX
         self._colours.append(np.stack([_colour(image, region) for image in (small, edited)]) if seen else None)
-        if seen:
+        if seen and self._part is not Part.SCENE:
             self._add_detail(before, after, inside)
         if seen and self._last is not None and masks.area_px(self._last[2]) >= _MIN_PX:
             self._add_step(small, edited, region)
@@ -48,7 +60,7 @@ class MotionScores:
         assert self._last is not None
         small_before, edited_before, region_before = self._last
         flow, back = flow_between(small, small_before), flow_between(small_before, small)
-        expected = camera_flow(flow, region.astype(np.float32)) if self._removes else flow
+        expected = camera_flow(flow, region.astype(np.float32)) if self._part is Part.EMPTIED else flow
         visible = region & (warp(region_before.astype(np.uint8), expected) > 0.5) & ~occluded(flow, back)
         if masks.area_px(visible) < _MIN_PX:
             return
@@ -62,7 +74,7 @@ class MotionScores:
     def _add_detail(self, before: Image, after: Image, inside: Mask) -> None:
         core = masks.erode(inside, 0.01 * min(inside.shape))
         core = core if core.any() else inside
-        if self._removes:
+        if self._part is Part.EMPTIED:
             ring = masks.dilate(inside, _RING * min(inside.shape)) & ~masks.dilate(inside, 0.03 * min(inside.shape))
             known = detail(after, ring) if ring.any() else 0.0
         else:

@@ -114,7 +114,7 @@ def test_a_hard_edge_where_paste_back_ends_is_caught():
 def test_what_is_removed_must_not_look_like_its_motion():
     """The clean background is right for a removal and wrong for a replacement, which must move as the subject did."""
     removed = [GROUND] * NUM_FRAMES
-    assert reasons(removed, removes=True) == []
+    assert reasons(removed, emptied=region()) == []
     assert Reason.FROZEN in reasons(removed)
 
 
@@ -158,6 +158,6 @@ def test_background_scores_do_not_depend_on_what_is_inside(seed, level):
     found = []
     for edited in (after, other):
         scores = edit_checks.PictureScores()
-        scores.add(before, edited, inside, 2.0, inside)
+        scores.add(before, edited, inside, 2.0, inside, np.zeros_like(inside))
         found.append([scores.scores()[name] for name in ("background_psnr", "background_ssim", "background_blocks")])
     assert found[0] == pytest.approx(found[1])

@@ -1,0 +1,40 @@
+"""Pictures of an output to browse: what each edit is about, and each edited video below its source."""
+
+import os
+from pathlib import Path
+
+import cv2
+
+from schemas.video import Image
+
+PREVIEWS, EDITED, FAILED = "previews", "videos", "failed"
+"""Folders below an output: what was bound; edits that passed, beside their videos; edits that did not."""
+
+
+def write(out: Path, folder: str, name: str, key: str, sheet: Image) -> str:
+    """A PNG, whole or not at all; one of the same job is replaced. Its path below the output. Raises OSError."""
+    path = _path(out, folder, name, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, content = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content.tobytes())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return str(path.relative_to(out))
+
+
+def found(out: Path, folder: str, name: str, key: str) -> str | None:
+    """Its path below the output, when there is one."""
+    path = _path(out, folder, name, key)
+    return str(path.relative_to(out)) if path.is_file() else None
+
+
+def remove(out: Path, folder: str, name: str, key: str) -> None:
+    _path(out, folder, name, key).unlink(missing_ok=True)
+
+
+def _path(out: Path, folder: str, name: str, key: str) -> Path:
+    """The key tells jobs of one name apart, as it does for videos."""
+    return out / folder / f"{name}-{key[:6]}.png"
