@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from pipeline import edited_files
 from pipeline.compact import referenced_shards, shard_files
 from pipeline.rows import CHILD_TABLE
 from pipeline.shards import ShardReader
+from pipeline.stray_files import stray_files
 from pipeline.tables import Row, Snapshot, read_tables
 from schemas.tables import TABLES
 from schemas.work import DEAD, Outcome, Phase
@@ -34,6 +36,8 @@ def check(out: str | Path) -> list[Problem]:
     found = [
         *_duplicate_keys(tables),
         *_bytes(Path(out), tables),
+        *_edits(Path(out), tables),
+        *_tracks(Path(out), tables),
         *_children(tables),
         *_dead_letters(tables),
         *_orphans(Path(out), tables),
@@ -93,9 +97,32 @@ def _sample(row: Row, reader: ShardReader) -> Iterator[Problem]:
             )
 
 
+def _edits(out: Path, tables: Snapshot) -> Iterator[Problem]:
+    sql = "SELECT key, video, video_sha256 FROM edits WHERE status = 'ok' ORDER BY key"
+    for row in tables.query(sql).to_pylist():
+        where = f"edits/{row['key']}"
+        if row["video"] is None:
+            yield Problem("no_video", where, "the row names no video")
+            continue
+        try:
+            is_same = edited_files.sha256(out / row["video"]) == row["video_sha256"]
+        except OSError as error:
+            yield Problem("unreadable_video", where, f"{row['video']}: {error.strerror}")
+            continue
+        if not is_same:
+            yield Problem("checksum", where, f"{row['video']} does not have the bytes the row was written for")
+
+
+def _tracks(out: Path, tables: Snapshot) -> Iterator[Problem]:
+    """Without its tracks an aligned job cannot be edited."""
+    for row in tables.query("SELECT key, tracks FROM jobs WHERE status = 'ok' ORDER BY key").to_pylist():
+        if not row["tracks"] or not (out / row["tracks"]).is_file():
+            yield Problem("no_tracks", f"jobs/{row['key']}", f"{row['tracks'] or 'no file of tracks'} is not there")
+
+
 def _children(tables: Snapshot) -> Iterator[Problem]:
     """A settled unit has as many children as its row says. Clips belong to content, which several sources may share."""
-    for phase in (Phase.MINE, Phase.LINK, Phase.SYNTHESIZE):
+    for phase in (Phase.MINE, Phase.LINK, Phase.SYNTHESIZE, Phase.EDIT):
         child = CHILD_TABLE[phase]
         of_task = "AND c.task = s.task" if "task" in TABLES[child].names else ""
         sql = f"""
@@ -127,3 +154,6 @@ def _orphans(out: Path, tables: Snapshot) -> Iterator[Problem]:
         shard = str(path.relative_to(out))
         if shard not in referenced:
             yield Problem("orphan_shard", shard, "no row refers to it; `recast compact` removes it", is_error=False)
+    for path in stray_files(out, tables):
+        message = "no row refers to it; `recast compact` removes it"
+        yield Problem("stray_file", str(path.relative_to(out)), message, is_error=False)

@@ -138,6 +138,7 @@ def edit(
     if outcome.stopped in ("SIGINT", "SIGTERM"):
         raise typer.Exit(130)
     failed = sum(entry["status"] in ("rejected", "failed") for entry in found)
+    failed += sum(phase[Outcome.UNAVAILABLE] for phase in outcome.counts.values())  # of these no row says so
     if failed > settings.config.engine.max_failed_share * len(found):
         raise Failure(f"{failed} of {len(found)} clips were not edited")
 
@@ -157,7 +158,7 @@ def status(out: Out, as_json: AsJson = False) -> None:
 
 @app.command()
 def check(out: Out, as_json: AsJson = False) -> None:
-    """Every sample row against its bytes; exit 1 on any mismatch."""
+    """Every row against its bytes; exit 1 on any mismatch."""
     from pipeline.check import check as run_check
 
     problems = run_check(out)
@@ -187,7 +188,7 @@ def retry(out: Out) -> None:
     from pipeline.settings import resolve
 
     count = run_retry(out, resolve(out, None, []), f"retry-{time.time_ns():x}")
-    _out.print(f"{count} dead letters are pending again; run recast build to take them up", highlight=False)
+    _out.print(f"{count} dead letters are pending again; run the same command again to take them up", highlight=False)
 
 
 @app.command()

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import failpoints
+from pipeline import edited_files, failpoints
 from pipeline.ledger import Ledger
 from pipeline.shards import ShardReader, kind_of
+from pipeline.stray_files import stray_files
 from pipeline.tables import Row, Snapshot
 from pipeline.writer import SPOOL, Tar
 from schemas.config import EngineConfig
@@ -33,6 +34,7 @@ class Compacted:
     shards_removed: int = 0
     shards_in_grace: int = 0  # not referred to, but too young to remove
     bytes_removed: int = 0
+    files_removed: int = 0  # of edits
     damaged: list[str] = field(default_factory=list)
 
 
@@ -46,6 +48,7 @@ def compact(out: str | Path, config: EngineConfig, run_id: str = "", grace_secon
         _rewrite(ledger, config.shard_mb * 1_000_000, done)
         failpoints.hit("compact_after_commit")
         _remove_unreferenced(Path(out), ledger.tables, grace_seconds, done)
+        _remove_strays(Path(out), ledger.tables, grace_seconds, done)
         ledger.tables.maintain()
         ledger.close("compacted", {"written": done.shards_written, "removed": done.shards_removed})
         return done
@@ -162,3 +165,10 @@ def _remove_unreferenced(out: Path, tables: Snapshot, grace_seconds: float, done
         path.unlink()
         done.shards_removed += 1
         done.bytes_removed += status.st_size
+
+
+def _remove_strays(out: Path, tables: Snapshot, grace_seconds: float, done: Compacted) -> None:
+    for path in stray_files(out, tables):
+        if time.time() - path.stat().st_mtime >= grace_seconds:
+            edited_files.remove(path)
+            done.files_removed += 1

@@ -23,6 +23,7 @@ from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
 from pipeline.settings import Settings, roles_of
 from pipeline.tables import storage_errors
+from schemas.config import Profile
 from schemas.edit import EditJob, Turn
 from schemas.errors import UserError
 from schemas.work import EDIT_PHASES, Phase
@@ -76,6 +77,7 @@ def edit(
     began = time.monotonic()
     phases = (Phase.ALIGN,) if preview else EDIT_PHASES
     check_implementations(settings.profile)
+    _check_roles(settings.profile, phases)
     fetch_missing(settings.profile, roles_of(phases), say)
     deadline = began + max_hours * 3600 if max_hours is not None else None
     with scratch() as folder:
@@ -94,6 +96,12 @@ def edit(
         in_sessions(work, out, settings, listing, partial(_make, settings), deadline, PRODUCT, say)
     outcome.seconds["total"] = time.monotonic() - began
     return outcome, keys
+
+
+def _check_roles(profile: Profile, phases: Sequence[Phase]) -> None:
+    """Raises UserError for a profile that names too few roles to edit with."""
+    if missing := sorted(roles_of(phases) - profile.roles.keys()):
+        raise UserError(f"profile {profile.name!r} cannot edit: it names no role {', '.join(missing)}")
 
 
 def _stream(session: Session, phases: Sequence[Phase]) -> None:

@@ -30,7 +30,8 @@ def results(out: Path, keys: Collection[str] | None = None) -> list[dict[str, An
         where j.status <> 'removed' order by j.name, j.key
     """
     rows = read_tables(out).query(sql).to_pylist()
-    return [_entry(row, out) for row in rows if keys is None or row["key"] in set(keys)]
+    wanted = None if keys is None else set(keys)
+    return [_entry(row, out) for row in rows if wanted is None or row["key"] in wanted]
 
 
 def _entry(row: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ PREVIEWS, EDITED, FAILED = "previews", "videos", "failed"
 
 def write(out: Path, folder: str, name: str, key: str, sheet: Image) -> str:
     """A PNG, whole or not at all; one of the same job is replaced. Its path below the output. Raises OSError."""
-    path = _path(out, folder, name, key)
+    path = out / path_of(folder, name, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     _, content = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -27,14 +27,14 @@ def write(out: Path, folder: str, name: str, key: str, sheet: Image) -> str:
 
 def found(out: Path, folder: str, name: str, key: str) -> str | None:
     """Its path below the output, when there is one."""
-    path = _path(out, folder, name, key)
-    return str(path.relative_to(out)) if path.is_file() else None
+    path = path_of(folder, name, key)
+    return path if (out / path).is_file() else None
 
 
 def remove(out: Path, folder: str, name: str, key: str) -> None:
-    _path(out, folder, name, key).unlink(missing_ok=True)
+    (out / path_of(folder, name, key)).unlink(missing_ok=True)
 
 
-def _path(out: Path, folder: str, name: str, key: str) -> Path:
-    """The key tells jobs of one name apart, as it does for videos."""
-    return out / folder / f"{name}-{key[:6]}.png"
+def path_of(folder: str, name: str, key: str) -> str:
+    """Below the output. The key tells jobs of one name apart, as it does for videos."""
+    return f"{folder}/{name}-{key[:6]}.png"

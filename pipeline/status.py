@@ -10,11 +10,14 @@ from pipeline.tables import Snapshot, read_tables
 from schemas.reasons import Reason
 
 _FUNNEL = ("sources", "clips", "pairs", "samples")
+_EDIT_FUNNEL = ("jobs", "edits")
+"""Only where there are any: most outputs are datasets."""
 _REASONED = {
     "sources": "sources dropped",
     "sources_kept": "sources used with a flaw",
     "clips": "clips dropped",
     "mining": "clips without a pair",
+    "jobs": "clips that cannot be edited as asked",
 }
 
 
@@ -23,12 +26,13 @@ def status(out: Path) -> dict[str, Any]:
     tables = read_tables(out)
     return {
         "out": str(out),
-        "funnel": {name: _counts(tables, name) for name in _FUNNEL},
+        "funnel": _funnel(tables),
         "reasons": {
             "sources": _reasons(tables, "sources"),
             "sources_kept": _reasons(tables, "sources", "status = 'ok'"),
             "clips": _reasons(tables, "clips"),
             "mining": _mining(tables),
+            "jobs": _reasons(tables, "jobs"),
         },
         "settled": _settled(tables),
         "tasks": _pairs(tables, "select task, count(*) from samples where status = 'ok' group by 1 order by 1"),
@@ -45,6 +49,11 @@ def status(out: Path) -> dict[str, Any]:
         "runs": _runs(tables),
         "versions": tables.versions(),
     }
+
+
+def _funnel(tables: Snapshot) -> dict[str, dict[str, int]]:
+    edits = {name: counts for name in _EDIT_FUNNEL if (counts := _counts(tables, name))}
+    return {name: _counts(tables, name) for name in _FUNNEL} | edits
 
 
 def _counts(tables: Snapshot, name: str) -> dict[str, int]:
@@ -94,7 +103,10 @@ def _pairs(tables: Snapshot, sql: str) -> dict[str, int]:
 def show(found: dict[str, Any], console: Console) -> None:
     """The same for people."""
     funnel = Table("table", "ok", "rejected", "failed", "removed", title=found["out"], title_justify="left")
+    is_edited = any(name in found["funnel"] for name in _EDIT_FUNNEL)
     for name, counts in found["funnel"].items():
+        if is_edited and not counts:
+            continue
         funnel.add_row(name, *(str(counts.get(kind, 0)) for kind in ("ok", "rejected", "failed", "removed")))
     console.print(funnel)
     if found["tasks"]:
