@@ -24,7 +24,17 @@ from schemas.subject import Box
 from schemas.tracks import InstanceTrack
 from schemas.video import Frame, Image
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import binding, contact_sheet, edit_prompts, instance_facts, media, ownership, track_repair, tracking
+from stages import (
+    binding,
+    contact_sheet,
+    edit_prompts,
+    instance_facts,
+    media,
+    ownership,
+    scraps,
+    track_repair,
+    tracking,
+)
 from stages.instance_facts import InstanceFacts
 from stages.tracking import Tracker
 from stages.transport import Transport
@@ -99,7 +109,8 @@ class AlignJob:
         frames = media.decode(path, how.working_short_side_px)
         found, small = tracking.track(frames, phrases, tracker, self._config.linking)
         repaired, _ = track_repair.repair(found, Transport(small))
-        return ownership.share_out(repaired, small)
+        shared = ownership.share_out(repaired, small)
+        return shared if roles.detector.reads_phrases else scraps.without_scraps(shared)
 
     def _bind(self, job: EditJob, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> list[list[Bound]]:
         """Every turn on what those before it left, each target with the words that it is to be drawn by."""
