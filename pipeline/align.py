@@ -24,11 +24,25 @@ from schemas.subject import Box
 from schemas.tracks import InstanceTrack
 from schemas.video import Frame, Image
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import binding, contact_sheet, edit_prompts, instance_facts, media, ownership, track_repair, tracking
+from stages import (
+    binding,
+    contact_sheet,
+    edit_prompts,
+    instance_facts,
+    media,
+    ownership,
+    scraps,
+    track_repair,
+    tracking,
+)
 from stages.binding import UNNAMED
 from stages.instance_facts import InstanceFacts
 from stages.tracking import Tracker
 from stages.transport import Transport
+
+REFERENCE = "{target}: the whole of it, alone, seen from the front, on a plain white background"
+REFERENCE_PX = 768, 768
+"""Of a target nobody gave a picture of: the words, height and width it is drawn with."""
 
 NUM_SHOWN = 6
 """Frames of a clip, at most, that a model is asked about and a preview shows."""
@@ -74,12 +88,33 @@ class AlignJob:
         row |= {"width": probe.width, "height": probe.height, "fps": probe.fps, "num_frames": num_frames}
         row |= {"instances": names, "preview": _preview(payload, key, shown, tracks, [])}
         facts = instance_facts.measure(tracks, {frame.index: frame.image for frame in shown})
-        bound = self._bind(job, facts, shown)
+        bound = self._with_references(self._bind(job, facts, shown), payload, key)
         row["preview"] = _preview(payload, key, shown, tracks, bound)
         row["bound"] = TURNS.dump_json(bound).decode()
         path = Path(tracks_file.NAME) / f"{key}.npz"
         tracks_file.write(Path(payload["out"]) / path, tracks)
         row["tracks"] = str(path)
+
+    def _with_references(
+        self, turns: Sequence[Sequence[Bound]], payload: dict[str, Any], key: str
+    ) -> list[list[Bound]]:
+        """A picture of every target that is drawn and came without one, where the profile's image editor draws."""
+        if not self._roles.image_editor.draws:
+            return [list(turn) for turn in turns]
+        drawn: dict[str, str] = {}
+        for edit in (each.edit for turn in turns for each in turn):
+            if edit.action in (Action.REPLACE, Action.ADD) and not edit.reference and edit.target not in drawn:
+                seed = seed_of(key, len(drawn), "reference")
+                picture = self._roles.image_editor.draw(REFERENCE.format(target=edit.target), [], *REFERENCE_PX, seed)
+                name = f"{payload['name']}-{len(drawn) + 1}"
+                drawn[edit.target] = sheets.write(Path(payload["out"]), sheets.REFERENCES, name, key, picture)
+        return [
+            [
+                replace(each, edit=replace(each.edit, reference=each.edit.reference or drawn.get(each.edit.target, "")))
+                for each in turn
+            ]
+            for turn in turns
+        ]
 
     def _phrases(self, turns: Sequence[Turn], shown: Sequence[Frame], category: str, seed: int) -> list[str]:
         """What is looked for: what a detector that reads can tell of the edits' nouns, else what the clip shows."""
@@ -100,7 +135,8 @@ class AlignJob:
         frames = media.decode(path, how.working_short_side_px)
         found, small = tracking.track(frames, phrases, tracker, self._config.linking)
         repaired, _ = track_repair.repair(found, Transport(small))
-        return ownership.share_out(repaired, small)
+        shared = ownership.share_out(repaired, small)
+        return shared if roles.detector.reads_phrases else scraps.without_scraps(shared)
 
     def _bind(self, job: EditJob, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> list[list[Bound]]:
         """Every turn on what those before it left, each target with the words that it is to be drawn by."""

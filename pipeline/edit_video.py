@@ -5,7 +5,6 @@ tracks -> retargeted masks -> passes, back to front -> windows, paste-back -> en
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,8 +13,9 @@ import cv2
 import numpy as np
 
 from actors.profiles import Roles
-from pipeline import edited_files, sheets, tracks_file
+from pipeline import edit_verify, edited_files, sheets, tracks_file
 from pipeline.edit_rows import JOB, TURNS, options_of
+from pipeline.edit_verify import Asked
 from pipeline.engine import OUT_OF_REACH
 from schemas.config import Config, EditConfig
 from schemas.edit import Action, Bound
@@ -25,32 +25,13 @@ from schemas.passes import EditPass
 from schemas.reasons import Reason
 from schemas.sample import Verdict
 from schemas.tracks import InstanceTrack, MaskVideo
-from schemas.video import Footage, Image, Mask, OutputFormat
+from schemas.video import Image, OutputFormat
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import camera, contact_sheet, edit_checks, edit_clip, encoding, masks, passes, paste_back, retargeting
+from stages import camera, edit_clip, encoding, passes, retargeting
 from stages.camera import Survey
 from stages.edit_clip import Generation
-from stages.edit_motion import Part
-from stages.encoding import Encoded
 from stages.leakage import Leakage
 from stages.tubes import Sizing
-
-NUM_LOOKED_AT = 8
-"""Frames of an edit that detectors and embedders are asked about."""
-
-NUM_SHOWN = 4
-"""Of these, at most, on the sheet beside the video."""
-
-WHITE = 250
-"""Levels from which on a reference's background is taken for white."""
-
-
-PARTS = {
-    Action.REPLACE: Part.CHANGED,
-    Action.ADD: Part.CHANGED,
-    Action.REMOVE: Part.EMPTIED,
-    Action.BACKGROUND: Part.SCENE,
-}
 
 
 class EditVideo:
@@ -66,11 +47,13 @@ class EditVideo:
     def __call__(self, unit: Unit) -> Result:
         began = perf_counter()
         payload = unit.payload
+        out = Path(payload["out"])
         how = options_of(JOB.validate_json(payload["request"]), self._config.editing)
-        tracks = tracks_file.read(Path(payload["out"]) / payload["tracks"])
-        part = edited_files.part(Path(payload["out"]), unit.key, unit.attempt)
+        tracks = tracks_file.read(out / payload["tracks"])
+        part = edited_files.part(out, unit.key, unit.attempt)
         try:
-            turns = [_passes(turn, tracks, how.joint) for turn in TURNS.validate_json(payload["bound"])]
+            bound = TURNS.validate_json(payload["bound"])
+            turns = [_passes(turn, tracks, out, how.joint) for turn in bound]
             leakages = [Leakage(tracks, turn) for turn in turns]
             frames = self._edited(unit, tracks, turns, leakages, how)
             encoded = encoding.encode(payload["path"], frames, part, OutputFormat(how.format))
@@ -79,12 +62,17 @@ class EditVideo:
                 raise
             return _given_up(unit, bad)
         drawn = perf_counter()
-        verdict, sheet = self._verify(payload["path"], tracks, turns, encoded)
+        edits = [each.edit for turn in bound for each in turn]
+        asked = Asked(
+            edits, [each for turn in turns for each in turn], tracks, seed_of(unit.key, unit.attempt, "verdict")
+        )
+        thresholds = self._config.edit_thresholds
+        verdict, sheet = edit_verify.verify(self._roles, payload["path"], encoded.path, asked, thresholds)
         shares = [share for each in leakages for row in each.shares() for share in row if share is not None]
-        verdict.scores["leakage"] = max(shares, default=0.0)  # reported, not judged: passes do not leak by design
+        scores = verdict.scores | {"leakage": max(shares, default=0.0)}  # reported, not judged
         seconds = {"edit": drawn - began, "verify": perf_counter() - drawn}
-        attempt = _attempt(unit, verdict, turns, seconds)
-        out, name = Path(payload["out"]), payload["name"]
+        attempt = _attempt(unit, verdict, scores, turns, seconds)
+        name = payload["name"]
         if not verdict.passed:
             edited_files.remove(encoded.path)
             sheets.write(out, sheets.FAILED, name, unit.key, sheet)
@@ -103,7 +91,7 @@ class EditVideo:
             "video_sha256": sha256,
             "num_frames": encoded.num_frames,
             "left_out": list(encoded.left_out),
-            "verdict": verdict.scores,
+            "verdict": scores,
             "profile": self._config.profile,
         }
         rows = {"edits": [row], "attempts": [attempt]}
@@ -133,91 +121,22 @@ class EditVideo:
                 sizing=Sizing(how.sizing),
                 native_pixels=how.native_pixels,
             )
-            frames = edit_clip.edit_clip(frames, tracks, turn, generator.generate, generation, survey, leakage)
+            control = self._roles.depth.nearness if how.control == "depth" else None
+            frames = edit_clip.edit_clip(frames, tracks, turn, generator.generate, generation, survey, leakage, control)
         return frames
 
-    def _verify(
-        self, path: str, tracks: Sequence[InstanceTrack], turns: Sequence[list[EditPass]], encoded: Encoded
-    ) -> tuple[Verdict, Image]:
-        """What the stored video shows, against the source's; never what was in memory. And some of it to look at."""
-        every = [each for turn in turns for each in turn]
-        region: MaskVideo = np.logical_or.reduce([each.masks for each in every])
-        looked_at = {round(at) for at in np.linspace(0, len(region) - 1, NUM_LOOKED_AT)}
-        seen, before = dict[int, Image](), dict[int, Image]()
-        source = _noted(_pictures(path), looked_at, before)
-        edited = _noted(edited_files.frames(encoded.path), looked_at, seen)
-        first = next(_pictures(path))
-        feather = paste_back.feather_px(*first.shape[:2])
-        parts = {part: _shown(every, part, tracks) for part in Part}
-        core = parts[Part.CHANGED] & ~parts[Part.EMPTIED] & ~parts[Part.SCENE]
-        scores = edit_checks.measure(source, edited, region, feather, core, parts[Part.EMPTIED], parts[Part.SCENE])
-        scores["count_share"] = self._count_share(every, tracks, seen)
-        scores["target_identity"] = self._identity(every, tracks, seen)
-        return edit_checks.judge(scores, self._config.edit_thresholds), _beside(before, seen)
 
-    def _count_share(
-        self, every: Sequence[EditPass], tracks: Sequence[InstanceTrack], seen: dict[int, Image]
-    ) -> float | None:
-        """Whether as many targets are found in the edit as the source's tracks have there; None when the detector
-        cannot be asked for them by name."""
-        replaced = [each for each in every if each.action is Action.REPLACE and each.target]
-        if not replaced or not self._roles.detector.reads_phrases:
-            return None
-        shares = []
-        for each in replaced:
-            chosen = [tracks[at].masks for at in each.instances]
-            shown = [number for number in sorted(seen) if any(masks[number].any() for masks in chosen)]
-            expected = [sum(bool(masks[number].any()) for masks in chosen) for number in shown]
-            count = partial(self._count, each.target)
-            shares.append(edit_checks.count_share([seen[number] for number in shown], expected, count))
-        return min((share for share in shares if share is not None), default=None)
-
-    def _count(self, target: str, images: Sequence[Image]) -> list[int]:
-        numbers = list(range(len(images)))
-        footage = Footage(list(images), numbers, [float(number) for number in numbers], numbers, images[0].shape[:2])
-        return [len(found) for found in self._roles.detector.detect(footage, [target])]
-
-    def _identity(
-        self, every: Sequence[EditPass], tracks: Sequence[InstanceTrack], seen: dict[int, Image]
-    ) -> float | None:
-        """How like its reference each target became; None without references."""
-        likeness = []
-        for each in every:
-            if each.action is Action.REPLACE and each.references:
-                views = [(image, masks.resize(each.masks[number], *image.shape[:2])) for number, image in seen.items()]
-                shown = [(image, mask) for image, mask in views if mask.any()]
-                wanted = [(picture, _on_white(picture)) for picture in each.references]
-                likeness.append(edit_checks.target_identity(shown, wanted, self._roles.embedder.embed))
-        return min((each for each in likeness if each is not None), default=None)
-
-
-def _passes(bound: Sequence[Bound], tracks: Sequence[InstanceTrack], joint: bool) -> list[EditPass]:
+def _passes(bound: Sequence[Bound], tracks: Sequence[InstanceTrack], out: Path, joint: bool) -> list[EditPass]:
     """One per distinct target, in the order they are drawn."""
     regions = retargeting.retarget(tracks, bound)
-    return passes.plan_passes([_wanted(each, tracks, regions) for each in bound], joint)
+    return passes.plan_passes([_wanted(each, tracks, regions, out) for each in bound], joint)
 
 
 def _pictures(path: str) -> Iterator[Image]:
     return (frame.image for frame in encoding.read_clip(path))
 
 
-def _noted(frames: Iterator[Image], wanted: set[int], seen: dict[int, Image]) -> Iterator[Image]:
-    for number, frame in enumerate(frames):
-        if number in wanted:
-            seen[number] = frame
-        yield frame
-
-
-def _beside(before: dict[int, Image], after: dict[int, Image]) -> Image:
-    """Some frames above what became of them; black where the edit has none."""
-    shown = sorted(before)[:: max(-(-len(before) // NUM_SHOWN), 1)]
-    return contact_sheet.before_and_after(
-        [before[number] for number in shown],
-        [after.get(number, np.zeros_like(before[number])) for number in shown],
-    )
-
-
-def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, MaskVideo]) -> EditPass:
+def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, MaskVideo], out: Path) -> EditPass:
     """What one edit asks to be drawn."""
     edit, chosen = bound.edit, [tracks[at] for at in bound.instances]
     if edit.action is Action.BACKGROUND:
@@ -234,22 +153,12 @@ def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, Ma
         target=edit.target,
         prompt=edit.prompt,
         negative=edit.negative,
-        references=(_read_picture(edit.reference),) if edit.reference else (),
+        references=(_read_picture(out / edit.reference),) if edit.reference else (),
         nearness=float(np.mean(nearness)) if nearness else 0.0,
     )
 
 
-def _shown(every: Sequence[EditPass], part: Part, tracks: Sequence[InstanceTrack]) -> MaskVideo:
-    """(T, h, w) where passes of one kind must show: their subjects, or all of the region where there were none."""
-    shown: MaskVideo = np.zeros_like(tracks[0].masks)
-    for each in every:
-        if PARTS[each.action] is part:
-            whole = each.action in (Action.BACKGROUND, Action.ADD) or not each.instances
-            shown |= each.masks if whole else np.logical_or.reduce([tracks[at].masks for at in each.instances])
-    return shown
-
-
-def _read_picture(path: str) -> Image:
+def _read_picture(path: Path) -> Image:
     """Raises BadInput(MISSING) for one that cannot be read now."""
     found = cv2.imread(path, cv2.IMREAD_COLOR)
     if found is None:
@@ -257,14 +166,12 @@ def _read_picture(path: str) -> Image:
     return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _on_white(picture: Image) -> Mask:
-    """What is not the white that references stand on; all of it where there is none."""
-    shown: Mask = (picture < WHITE).any(axis=2)
-    return shown if shown.any() else ~shown
-
-
 def _attempt(
-    unit: Unit, verdict: Verdict, turns: Sequence[list[EditPass]], seconds: dict[str, float]
+    unit: Unit,
+    verdict: Verdict,
+    scores: dict[str, float],
+    turns: Sequence[list[EditPass]],
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     drawn = [{"action": str(each.action), "target": each.target} for turn in turns for each in turn]
     return {
@@ -272,7 +179,7 @@ def _attempt(
         "seed": seed_of(unit.key, unit.attempt),
         "rung": unit.attempt,
         "parameters": json.dumps({"passes": drawn}, sort_keys=True),
-        "verdict": verdict.scores,
+        "verdict": scores,
         "decision": unit.payload["verdict_fingerprint"],
         "reasons": [str(reason) for reason in verdict.reasons],
         "seconds": seconds,

@@ -24,8 +24,8 @@ ROLES_OF = {
     Phase.LINK: (),
     Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
     Phase.CAPTION: ("vlm",),
-    Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder"),
-    Phase.EDIT: ("video_generator", "image_editor", "detector", "segmenter", "embedder", "vlm"),
+    Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder", "image_editor"),
+    Phase.EDIT: ("video_generator", "depth", "detector", "embedder", "vlm"),
 }
 ALIGNING = {"max_frames", "working_short_side_px", "anchor_every"}
 """Settings of `editing` that decide who is found where; the others decide what is drawn."""

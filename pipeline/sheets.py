@@ -7,6 +7,9 @@ import cv2
 
 from schemas.video import Image
 
+REFERENCES = "references"
+"""The folder of pictures that targets are drawn after, where a model made them."""
+
 PREVIEWS, EDITED, FAILED = "previews", "videos", "failed"
 """Folders below an output: what was bound; edits that passed, beside their videos; edits that did not."""
 

@@ -303,5 +303,3 @@ def test_the_request_is_kept_as_it_was_asked(edits):
     assert request["turns"][0]["edits"][0]["target"] == "gorilla"
     assert row["instances"] == ["bear 1"]
     assert row["num_frames"] == 9
-
-
