@@ -102,19 +102,19 @@ class AlignJob:
         if not self._roles.image_editor.draws:
             return [list(turn) for turn in turns]
         drawn: dict[str, str] = {}
-        for edit in (each.edit for turn in turns for each in turn):
-            if edit.action in (Action.REPLACE, Action.ADD) and not edit.reference and edit.target not in drawn:
+
+        def with_reference(each: Bound) -> Bound:
+            edit = each.edit
+            if edit.reference or edit.action not in (Action.REPLACE, Action.ADD):
+                return each
+            if edit.target not in drawn:
                 seed = seed_of(key, len(drawn), "reference")
                 picture = self._roles.image_editor.draw(REFERENCE.format(target=edit.target), [], *REFERENCE_PX, seed)
                 name = f"{payload['name']}-{len(drawn) + 1}"
                 drawn[edit.target] = sheets.write(Path(payload["out"]), sheets.REFERENCES, name, key, picture)
-        return [
-            [
-                replace(each, edit=replace(each.edit, reference=each.edit.reference or drawn.get(each.edit.target, "")))
-                for each in turn
-            ]
-            for turn in turns
-        ]
+            return replace(each, edit=replace(edit, reference=drawn[edit.target]))
+
+        return [[with_reference(each) for each in turn] for turn in turns]
 
     def _phrases(self, turns: Sequence[Turn], shown: Sequence[Frame], category: str, seed: int) -> list[str]:
         """What is looked for: what a detector that reads can tell of the edits' nouns, else what the clip shows."""

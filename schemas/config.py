@@ -98,7 +98,6 @@ class VerificationThresholds(_Section):
     max_shared_mask: float = 0.08  # share of another subject inside the reference's mask
     max_second_subject: float = 0.88  # likeness of anything beside the subject to a known one
     min_identity: float = 0.70  # of reference and source
-    min_vlm_score: float = 0.5
     min_target_identity: float = 0.80  # of reference and output; as mining asks of the pair
     max_base_untouched: float = 0.10  # share of the removed subject's pixels that the base still has
     max_base_copy: float = 0.90  # correlation of anything in the base with the removed subject
@@ -124,6 +123,7 @@ class EditThresholds(_Section):
     max_untouched: float = 0.5  # share of the region that looks as before
     min_count_share: float = 0.9  # of frames in which as many subjects are found as in the source
     min_target_identity: float = 0.8  # cosine; by colours and gradients 0.7 is another subject, 0.97 the same
+    min_vlm_score: float = 0.5
 
 
 class EditConfig(_Section):
