@@ -88,7 +88,9 @@ class AlignJob:
         row |= {"width": probe.width, "height": probe.height, "fps": probe.fps, "num_frames": num_frames}
         row |= {"instances": names, "preview": _preview(payload, key, shown, tracks, [])}
         facts = instance_facts.measure(tracks, {frame.index: frame.image for frame in shown})
-        bound = self._with_references(self._bind(job, facts, shown), payload, key)
+        bound = self._bind(job, facts, shown)
+        if how.draw_references and self._roles.image_editor.draws:
+            bound = self._with_references(bound, payload, key)
         row["preview"] = _preview(payload, key, shown, tracks, bound)
         row["bound"] = TURNS.dump_json(bound).decode()
         path = Path(tracks_file.NAME) / f"{key}.npz"
@@ -98,9 +100,7 @@ class AlignJob:
     def _with_references(
         self, turns: Sequence[Sequence[Bound]], payload: dict[str, Any], key: str
     ) -> list[list[Bound]]:
-        """A picture of every target that is drawn and came without one, where the profile's image editor draws."""
-        if not self._roles.image_editor.draws:
-            return [list(turn) for turn in turns]
+        """A picture of every target that is drawn and came without one."""
         drawn: dict[str, str] = {}
 
         def with_reference(each: Bound) -> Bound:

@@ -57,7 +57,7 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
     check_implementations(settings.profile)
-    fetch_missing(settings.profile, roles_of(PRODUCT.phases), say)
+    fetch_missing(settings.profile, roles_of(PRODUCT.phases, settings.config), say)
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"

@@ -23,7 +23,6 @@ from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
 from pipeline.settings import Settings, roles_of
 from pipeline.tables import storage_errors
-from schemas.config import Profile
 from schemas.edit import EditJob, Turn
 from schemas.errors import UserError
 from schemas.work import EDIT_PHASES, Phase
@@ -77,8 +76,8 @@ def edit(
     began = time.monotonic()
     phases = (Phase.ALIGN,) if preview else EDIT_PHASES
     check_implementations(settings.profile)
-    _check_roles(settings.profile, phases)
-    fetch_missing(settings.profile, roles_of(phases), say)
+    _check_roles(settings, phases)
+    fetch_missing(settings.profile, roles_of(phases, settings.config), say)
     deadline = began + max_hours * 3600 if max_hours is not None else None
     with scratch() as folder:
         listing = folder / "jobs.parquet"
@@ -98,10 +97,10 @@ def edit(
     return outcome, keys
 
 
-def _check_roles(profile: Profile, phases: Sequence[Phase]) -> None:
+def _check_roles(settings: Settings, phases: Sequence[Phase]) -> None:
     """Raises UserError for a profile that names too few roles to edit with."""
-    if missing := sorted(roles_of(phases) - profile.roles.keys()):
-        raise UserError(f"profile {profile.name!r} cannot edit: it names no role {', '.join(missing)}")
+    if missing := sorted(roles_of(phases, settings.config) - settings.profile.roles.keys()):
+        raise UserError(f"profile {settings.profile.name!r} cannot edit: it names no role {', '.join(missing)}")
 
 
 def _stream(session: Session, phases: Sequence[Phase]) -> None:

@@ -14,7 +14,7 @@ from cluster.weights import State, Weights, access, pull, state
 from pipeline.failures import Failure
 from pipeline.pools import gpu_memory, gpu_parts, pooled
 from pipeline.settings import roles_of
-from schemas.config import Profile, RoleConfig
+from schemas.config import Config, Profile, RoleConfig
 from schemas.errors import UserError
 from schemas.work import BUILD_PHASES
 
@@ -111,7 +111,7 @@ def _pull(wanted: list[Weights], say: Say) -> None:
 
 def unfit(profile: Profile) -> str:
     """Why a build with this profile does not fit the GPUs of this machine; "" when it does."""
-    needed = roles_of(BUILD_PHASES)
+    needed = roles_of(BUILD_PHASES, Config())
     roles = {name: role for name, role in pooled(profile).items() if name in needed}
     gpus = gpu_memory()
     if not gpus and any(role.gpu_memory_gb for role in roles.values()):

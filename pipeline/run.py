@@ -110,9 +110,8 @@ class Run:
     def _start(self) -> Execution:
         """Workers, and the processes of models; each model is loaded by the first call."""
         callers = num_workers(self.settings, self.num_cpus)
-        self._pools = Pools(
-            self.settings.profile, roles_of(self._product.phases), self.run_id, callers, self.settings.config.engine
-        )
+        engine, needed = self.settings.config.engine, roles_of(self._product.phases, self.settings.config)
+        self._pools = Pools(self.settings.profile, needed, self.run_id, callers, engine)
         self._execution = Execution(self._make_step, self._pools.roles, self, self.settings)
         return self._execution
 

@@ -24,10 +24,10 @@ ROLES_OF = {
     Phase.LINK: (),
     Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
     Phase.CAPTION: ("vlm",),
-    Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder", "image_editor"),
+    Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder"),
     Phase.EDIT: ("video_generator", "depth", "detector", "embedder", "vlm"),
 }
-ALIGNING = {"max_frames", "working_short_side_px", "anchor_every"}
+ALIGNING = {"max_frames", "working_short_side_px", "anchor_every", "draw_references"}
 """Settings of `editing` that decide who is found where; the others decide what is drawn."""
 
 DEFAULT_PROFILE = "embedded"
@@ -43,9 +43,11 @@ class Settings:
     fingerprints: dict[str, str]  # per phase; "decision" and "verdict" for the thresholds of curation and verification
 
 
-def roles_of(phases: Iterable[Phase]) -> set[str]:
+def roles_of(phases: Iterable[Phase], config: Config) -> set[str]:
     """Every role that one of these phases asks."""
-    return {role for phase in phases for role in ROLES_OF[phase]}
+    asked = set(phases)
+    drawing = {"image_editor"} if Phase.ALIGN in asked and config.editing.draw_references else set()
+    return {role for phase in asked for role in ROLES_OF[phase]} | drawing
 
 
 def resolve(out: Path, profile_name: str | None, assignments: list[str]) -> Settings:
@@ -71,7 +73,8 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
     """What each phase's rows depend on: stage versions, models, the parameters read, and the phases consumed."""
 
     def roles(phase: Phase) -> dict[str, Any]:
-        return {role: role_fingerprint(profile.roles[role]) for role in ROLES_OF[phase] if role in profile.roles}
+        asked = roles_of([phase], config)
+        return {role: role_fingerprint(profile.roles[role]) for role in sorted(asked) if role in profile.roles}
 
     curate = digest(VERSIONS["curate"], roles(Phase.CURATE), config.curation.model_dump(mode="json"))
     found = [config.mining.model_dump(mode="json"), config.linking.model_dump(mode="json")]

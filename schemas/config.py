@@ -135,6 +135,7 @@ class EditConfig(_Section):
     overlap_frames: int = Field(9, ge=0)  # that neighbouring windows of the generator share
     sizing: Literal["fast", "sharp"] = "fast"  # what the generator sees: source pixels, or enlarged to its native size
     native_pixels: int = Field(832 * 480, ge=4096)  # of `sharp`
+    draw_references: bool = False  # of targets without one, by the image editor
     control: Literal["none", "depth"] = "none"  # what is shown under the mask of what is replaced
     joint: bool = False  # all targets in one pass: quicker, and they may be drawn on each other
     format: Literal["h264", "prores", "ffv1", "png"] = "h264"

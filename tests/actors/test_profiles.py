@@ -18,10 +18,11 @@ from actors.profiles import (
     shipped_profiles,
 )
 from pipeline.pools import gpu_parts, pooled
-from pipeline.settings import ROLES_OF
-from schemas.config import Profile, RoleConfig
+from pipeline.settings import roles_of
+from schemas.config import Config, Profile, RoleConfig
 from schemas.errors import UserError
 from schemas.keys import digest
+from schemas.work import BUILD_PHASES, EDIT_PHASES
 
 
 def write_profile(folder: Path, text: str) -> Path:
@@ -62,14 +63,15 @@ def test_every_shipped_model_is_pinned_and_says_what_it_is(name, role_name):
 
 GPUS = {"gpu-24gb": [[22.4]], "h100": [[79.1]], "cluster": [[79.1]] * 8}
 """GiB that the smallest cards of their kind have: an L4 or A10, an H100 or A100."""
-BUILD = {role_name for roles in ROLES_OF.values() for role_name in roles}
-EDIT = {"vlm", "detector", "segmenter", "depth", "embedder", "video_generator"}
+COMMANDS = {"build": BUILD_PHASES, "edit": EDIT_PHASES}
 
 
 @pytest.mark.parametrize("name", GPUS)
-@pytest.mark.parametrize("needed", [BUILD, EDIT], ids=["build", "edit"])
-def test_what_a_command_needs_fits_the_gpus_a_profile_is_made_for(name, needed):
-    roles = {role_name: role for role_name, role in pooled(load_profile(name)).items() if role_name in needed}
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_command_needs_fits_the_gpus_a_profile_is_made_for(name, command):
+    profile = load_profile(name)
+    needed = roles_of(COMMANDS[command], Config.model_validate(profile.settings))
+    roles = {role_name: role for role_name, role in pooled(profile).items() if role_name in needed}
     parts = gpu_parts(roles, GPUS[name])
     assert all(parts.values()), "every model of these profiles has its place on a GPU"
 
