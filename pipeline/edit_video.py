@@ -160,7 +160,8 @@ def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, Ma
 
 def _read_picture(path: Path) -> Image:
     """Raises BadInput(MISSING) for one that cannot be read now."""
-    found = cv2.imread(path, cv2.IMREAD_COLOR)
+    content = Path(path).read_bytes() if Path(path).is_file() else b""
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if found is None:
         raise BadInput(Reason.MISSING, f"the reference {path} cannot be read")
     return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,7 +1,9 @@
 """The instances of a clip in one file, so that edits need not find them again: packed masks, no pickles."""
 
 import os
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -35,6 +37,13 @@ def write(path: Path, tracks: list[InstanceTrack]) -> None:
 
 def read(path: Path) -> list[InstanceTrack]:
     """Raises OSError when there is no such file, ValueError when it is not one of ours."""
+    try:
+        return _read(path)
+    except (BadZipFile, EOFError, KeyError, zlib.error) as error:
+        raise ValueError(f"{path} is no file of tracks: {error}") from error
+
+
+def _read(path: Path) -> list[InstanceTrack]:
     with np.load(path, allow_pickle=False) as found:
         width = int(found["shape"][-1])
         masks = np.unpackbits(found["masks"], axis=-1, count=width).astype(np.bool_)

@@ -40,6 +40,8 @@ class WanVaceGenerator:
     side rounded to a multiple of 16. Raises UserError for a model that is not there.
     """
 
+    uses_surroundings = False
+
     def __init__(
         self,
         model: str,

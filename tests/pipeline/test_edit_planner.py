@@ -3,10 +3,13 @@
 import json
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 from synthetic_edits import Edits
 from synthetic_footage import LEFT, RIGHT, write_clip
 
+from actors.video_generator import RehearsalGenerator
 from pipeline.check import check
 from pipeline.edit_planner import write_jobs
 from pipeline.retry import retry
@@ -41,17 +44,12 @@ class Refusing:
         return list(request.frames)
 
 
-class Broken(Refusing):
-    def generate(self, request):
-        raise RuntimeError("a bug")
-
-
 def statuses(edits):
     return {name: (entry["status"], entry["reason"]) for name, entry in edits.entries().items()}
 
 
 def is_sound(edits):
-    return [problem for problem in check(edits.out)] == []
+    return check(edits.out) == []
 
 
 def test_what_is_done_is_not_done_again(edits):
@@ -165,7 +163,7 @@ def test_what_fails_verification_is_tried_again_with_another_seed_then_it_is_a_d
     assert len(set(generator.seeds)) == 2
     attempts = sorted(edits.rows("attempts"), key=lambda row: row["attempt"])
     assert [(row["attempt"], row["status"]) for row in attempts] == [(0, "rejected"), (1, "failed")]
-    assert all(Reason.UNEDITED in row["reasons"] and dict(row["verdict"])["untouched"] == 1 for row in attempts)
+    assert all(Reason.UNEDITED in row["reasons"] and dict(row["verdict"])["untouched"] > 0.5 for row in attempts)
     (letter,) = edits.rows("rejects")
     assert (letter["table"], letter["row_key"], letter["reason"]) == ("jobs", edits.keys[0], Reason.UNEDITED)
     entry = edits.entries()["one"]
@@ -216,8 +214,6 @@ def test_a_bug_in_one_clip_is_on_record_and_the_others_are_edited(edits):
             if "right" in request.prompt:
                 raise RuntimeError("a bug")
             return self.good.generate(request)
-
-    from actors.video_generator import RehearsalGenerator
 
     edits.roles["video_generator"] = Picky(RehearsalGenerator())
     edits.run(edits.jobs("one", "two"))
@@ -280,9 +276,6 @@ def test_options_hold_for_their_job_alone(edits):
 
 
 def test_a_reference_picture_that_went_away_is_no_answer(edits, tmp_path):
-    import cv2
-    import numpy as np
-
     (job,) = edits.jobs("one")
     picture = tmp_path / "reference.png"
     cv2.imwrite(str(picture), np.full((40, 40, 3), 90, np.uint8))
@@ -293,7 +286,8 @@ def test_a_reference_picture_that_went_away_is_no_answer(edits, tmp_path):
     edits.run([job])
     assert statuses(edits) == {"one": ("aligned", None)}  # nothing is recorded: the next run tries again
     cv2.imwrite(str(picture), np.full((40, 40, 3), 90, np.uint8))
-    assert edits.run([job], edit_thresholds__min_target_identity=0) == {"edit": 1}
+    assert "edit" in edits.run([job])
+    assert statuses(edits) != {"one": ("aligned", None)}
 
 
 def test_the_request_is_kept_as_it_was_asked(edits):

@@ -26,7 +26,7 @@ TINY = {
     "editing.format": '"ffv1"',
     "edit_thresholds.max_warping_ratio": "9",  # of a shape of 20 px optical flow tells little
     "edit_thresholds.min_motion": "0.1",
-    "edit_thresholds.min_background_psnr": "35",  # colours are stored by blocks of 2 x 2, many of them at an edge here
+    "edit_thresholds.min_background_psnr": "35",  # FFV1 does not say where its colours were sampled: read back they are half a pixel off
 }
 
 
@@ -95,6 +95,10 @@ class Edits:
         roles = Roles(settings.profile)
         roles.__dict__.update(self.roles)
         return STEPS[phase](roles, settings.config)
+
+    def vlm(self) -> Any:
+        """The oracle's."""
+        return Roles(self.settings().profile).vlm
 
     # -- what came of it
 
