@@ -14,6 +14,7 @@ A jobs file is JSONL, one object per line; blank lines and lines that begin with
 empty `to` removes, an empty `select` adds. A reference picture is a path relative to the jobs file.
 """
 
+import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -240,4 +241,8 @@ def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "function")))
     what = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = [*_JobLine.model_fields, *_EditLine.model_fields]
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        what = "no such key" + (f"; did you mean {close[0]!r}?" if close else "")
     return " ".join(f"{where}: {what}".split() if where else what.split())
