@@ -2,7 +2,7 @@
 draw noise, so what is drawn is not judged, only that it is drawn where it was asked for and nowhere else."""
 
 import pytest
-from edit_scenarios import SCENARIOS, holds, play
+from scripted_edits import SCENARIOS, holds, play
 
 from actors.models.wan_vace import WanVaceGenerator
 from tests.models.checkpoints import wan_vace

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from edit_scenarios import SCENARIOS, holds, lightness, play
+from scripted_edits import SCENARIOS, holds, lightness, play
 from synthetic_footage import picture_of
 
 from actors.video_generator import RehearsalGenerator
