@@ -25,7 +25,7 @@ ROLES_OF = {
     Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
     Phase.CAPTION: ("vlm",),
     Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder"),
-    Phase.EDIT: ("video_generator", "image_editor", "detector", "segmenter", "embedder", "vlm"),
+    Phase.EDIT: ("video_generator", "detector", "embedder"),
 }
 ALIGNING = {"max_frames", "working_short_side_px", "anchor_every"}
 """Settings of `editing` that decide who is found where; the others decide what is drawn."""

@@ -1,4 +1,4 @@
-"""Tiny clips with known truth, as files: patterned shapes move over patterned ground, with masks as `oracle` reads them."""
+"""Tiny clips with known truth, as files: patterned shapes over patterned ground, with masks as `oracle` reads them."""
 
 import json
 from collections.abc import Sequence

@@ -18,10 +18,11 @@ from actors.profiles import (
     shipped_profiles,
 )
 from pipeline.pools import gpu_parts, pooled
-from pipeline.settings import ROLES_OF
+from pipeline.settings import roles_of
 from schemas.config import Profile, RoleConfig
 from schemas.errors import UserError
 from schemas.keys import digest
+from schemas.work import BUILD_PHASES, EDIT_PHASES
 
 
 def write_profile(folder: Path, text: str) -> Path:
@@ -62,8 +63,7 @@ def test_every_shipped_model_is_pinned_and_says_what_it_is(name, role_name):
 
 GPUS = {"gpu-24gb": [[22.4]], "h100": [[79.1]], "cluster": [[79.1]] * 8}
 """GiB that the smallest cards of their kind have: an L4 or A10, an H100 or A100."""
-BUILD = {role_name for roles in ROLES_OF.values() for role_name in roles}
-EDIT = {"vlm", "detector", "segmenter", "depth", "embedder", "video_generator"}
+BUILD, EDIT = roles_of(BUILD_PHASES), roles_of(EDIT_PHASES)
 
 
 @pytest.mark.parametrize("name", GPUS)

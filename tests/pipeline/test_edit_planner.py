@@ -303,8 +303,6 @@ def test_the_request_is_kept_as_it_was_asked(edits):
     assert row["num_frames"] == 9
 
 
-
-
 # -- recast check, status and compact
 
 
