@@ -154,7 +154,11 @@ def _job(line: str, folder: Path, understand: Understand) -> EditJob:
     if len(line) > MAX_LINE_CHARACTERS:
         raise UserError(f"a line of more than {MAX_LINE_CHARACTERS} characters")
     try:
-        found = _JobLine.model_validate(json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant))
+        given = json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant)
+        json.dumps(
+            given, ensure_ascii=False
+        ).encode()  # half a surrogate pair is no text: neither file nor table takes it
+        found = _JobLine.model_validate(given)
     except ValidationError as error:
         raise UserError(_one_line(error)) from None
     except RecursionError:

@@ -170,3 +170,8 @@ def test_names_fit_file_systems_whatever_they_are_written_in(write):
     assert 150 <= len(job.name.encode()) <= 160
     assert set(job.name) == {"\u718a"}
     assert "cannot be that of a file" in refusal(write(BEARS | {"name": "\u718a" * 80}))
+
+
+@pytest.mark.parametrize("field", ["name", "source", "prompt"])
+def test_half_a_surrogate_pair_is_no_text(write, field):
+    assert "line 1" in refusal(write(BEARS | {field: "\ud800"}))
