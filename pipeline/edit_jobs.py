@@ -33,7 +33,8 @@ from stages.edit_prompts import refuse_free_text
 from stages.edit_selectors import print_selector
 
 MAX_LINE_CHARACTERS = 1 << 20
-_MAX_NAME_LENGTH = 120
+_MAX_NAME_BYTES = 160
+"""Of the 255 that file systems take: a mark, a key and a suffix are added."""
 _MARK_LENGTH = 12  # two of ten thousand jobs of one stem share it in less than one file of a million
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _NAME = re.compile(r"[^/\\\x00-\x1f<>:\"|?*]+")
@@ -154,7 +155,11 @@ def _job(line: str, folder: Path, understand: Understand) -> EditJob:
     if len(line) > MAX_LINE_CHARACTERS:
         raise UserError(f"a line of more than {MAX_LINE_CHARACTERS} characters")
     try:
-        found = _JobLine.model_validate(json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant))
+        given = json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant)
+        json.dumps(
+            given, ensure_ascii=False
+        ).encode()  # half a surrogate pair is no text: neither file nor table takes it
+        found = _JobLine.model_validate(given)
     except ValidationError as error:
         raise UserError(_one_line(error)) from None
     except RecursionError:
@@ -162,7 +167,7 @@ def _job(line: str, folder: Path, understand: Understand) -> EditJob:
     except ValueError as error:
         raise UserError(f"not a JSON object: {error}") from None
     if found.name and (
-        not _NAME.fullmatch(found.name) or found.name.startswith(".") or len(found.name) > _MAX_NAME_LENGTH
+        not _NAME.fullmatch(found.name) or found.name.startswith(".") or len(found.name.encode()) > _MAX_NAME_BYTES
     ):
         raise UserError(f"the name {found.name[:40]!r} cannot be that of a file")
     return EditJob(_uri(found.source, folder), _turns(found, folder, understand), found.seed, found.name, found.options)
@@ -210,7 +215,8 @@ def _stem(source: str) -> str:
     """A name after the source's own, without what no file system takes."""
     base = source if _URI.match(source) and not source.startswith("file://") else path_of(source)
     stem = Path(base).stem.encode("utf-8", "replace").decode("utf-8")
-    return re.sub(r"[/\\\x00-\x1f<>:\"|?*]", "_", stem).lstrip(".")[:_MAX_NAME_LENGTH] or "clip"
+    name = re.sub(r"[/\\\x00-\x1f<>:\"|?*]", "_", stem).lstrip(".")
+    return name.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore") or "clip"
 
 
 def _mark(job: EditJob) -> str:

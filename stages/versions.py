@@ -42,7 +42,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "caption": ("captions", "actors.vlm", *_VLM, "pipeline.caption"),
     "align": (
         *("media", "tracking", "naming", "track_repair", "ownership", "transport", "binding", "edit_prompts"),
-        *("edit_grammar", "edit_selectors", "nouns", "instance_facts", "selection", "contact_sheet"),
+        *("edit_grammar", "edit_selectors", "nouns", "instance_facts", "selection", "contact_sheet", "scraps"),
         *("actors.moving", "actors.detector", "actors.segmenter", "actors.depth", "actors.embedder", "actors.vlm"),
         *("actors.models.grounding_dino", "actors.models.sam2", "actors.models.depth_anything", *_VLM),
         *("actors.models.identity", "pipeline.align"),
@@ -52,7 +52,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
         *("appearance", "retexture", "tracked_paste", "mosaic", "backdrops"),
         *("actors.video_generator", "actors.models.wan_vace", "actors.models.latent_frames", "pipeline.edit_video"),
     ),
-    "edit_checks": ("edit_checks", "encoding"),
+    "edit_checks": ("edit_checks", "edit_verdict", "encoding"),
 }
 """What a stage consists of: modules of `stages` by their name, with what these import from there; and `actors.x` and
 `pipeline.x`, its roles and its step.

@@ -26,7 +26,11 @@ TINY = {
     "editing.format": '"ffv1"',
     "edit_thresholds.max_warping_ratio": "9",  # of a shape of 20 px optical flow tells little
     "edit_thresholds.min_motion": "0.1",
+<<<<<<< HEAD
     # FFV1 does not say where its colours were sampled: read back they are half a pixel off
+=======
+    # FFV1 does not say where its colours were sampled: read back they are half a pixel off.
+>>>>>>> edit-e
     "edit_thresholds.min_background_psnr": "35",
 }
 
@@ -111,13 +115,18 @@ class Edits:
 
     def one(self, job: EditJob, **assignments: Any) -> tuple[Result, Result | None]:
         """A job through both steps alone, without a ledger: what aligning gave, and editing if it came to that."""
-        settings = self.settings(**assignments)
-        row = {**listed(job), "path": job.source, "out": str(self.out), "seen_hash": None}
-        aligned = attempt(self.step(Phase.ALIGN, settings), Unit(Phase.ALIGN, "job", payload=row))
+        aligned = self.aligned(job, **assignments)
         if aligned.reason is not None:
             return aligned, None
         payload = {**aligned.rows["jobs"][0], "path": job.source, "out": str(self.out), "verdict_fingerprint": "v"}
-        return aligned, attempt(self.step(Phase.EDIT, settings), Unit(Phase.EDIT, "job", payload=payload))
+        return aligned, attempt(
+            self.step(Phase.EDIT, self.settings(**assignments)), Unit(Phase.EDIT, "job", payload=payload)
+        )
+
+    def aligned(self, job: EditJob, **assignments: Any) -> Result:
+        row = {**listed(job), "path": job.source, "out": str(self.out), "seen_hash": None}
+        step = self.step(Phase.ALIGN, self.settings(**assignments))
+        return attempt(step, Unit(Phase.ALIGN, "job", payload=row))
 
 
 def listed(job: EditJob) -> dict[str, str]:

@@ -162,3 +162,16 @@ def test_ten_thousand_jobs_stream(write):
     start = time.monotonic()
     assert len({job.name for job in read_jobs(path)}) == 10_000
     assert time.monotonic() - start < 60  # 3 s on a quiet machine
+
+
+def test_names_fit_file_systems_whatever_they_are_written_in(write):
+    source = "\u718a" * 80 + ".mp4"  # 240 bytes
+    (job,) = read_jobs(write(BEARS | {"source": source}))
+    assert 150 <= len(job.name.encode()) <= 160
+    assert set(job.name) == {"\u718a"}
+    assert "cannot be that of a file" in refusal(write(BEARS | {"name": "\u718a" * 80}))
+
+
+@pytest.mark.parametrize("field", ["name", "source", "prompt"])
+def test_half_a_surrogate_pair_is_no_text(write, field):
+    assert "line 1" in refusal(write(BEARS | {field: "\ud800"}))

@@ -1,18 +1,22 @@
 """What is pending of edits, and what comes of it: the real ledger, planner and steps, no Ray."""
 
+import io
 import json
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 from synthetic_edits import Edits
 from synthetic_footage import LEFT, RIGHT, write_clip
 
 from actors.video_generator import RehearsalGenerator
 from pipeline.check import check
+from pipeline.compact import compact
 from pipeline.edit_planner import write_jobs
 from pipeline.retry import retry
+from pipeline.status import show, status
 from schemas.reasons import Reason
 from schemas.work import Phase
 
@@ -297,3 +301,62 @@ def test_the_request_is_kept_as_it_was_asked(edits):
     assert request["turns"][0]["edits"][0]["target"] == "gorilla"
     assert row["instances"] == ["bear 1"]
     assert row["num_frames"] == 9
+<<<<<<< HEAD
+=======
+
+
+# -- recast check, status and compact
+
+
+def problems(edits):
+    return [(problem.kind, problem.where.partition("/")[0], problem.is_error) for problem in check(edits.out)]
+
+
+def test_check_tells_what_became_of_the_files(edits):
+    edits.run(edits.jobs("one", "two"))
+    one, two = (edits.out / row["video"] for row in sorted(edits.rows("edits"), key=lambda row: row["name"]))
+    one.write_bytes(one.read_bytes()[:-1])
+    assert problems(edits) == [("checksum", "edits", True)]
+    two.unlink()
+    assert sorted(problems(edits)) == [("checksum", "edits", True), ("unreadable_video", "edits", True)]
+    (edits.out / edits.rows("jobs")[0]["tracks"]).unlink()
+    assert ("no_tracks", "jobs", True) in problems(edits)
+
+
+def test_compact_takes_away_what_no_row_refers_to_and_nothing_else(edits):
+    (job,) = edits.jobs("one")
+    edits.run([replace(job, options={"format": "png"})])
+    kept = {path for path in edits.out.rglob("*.*") if path.parent.name in ("videos", "tracks", "previews")}
+    crashed = edits.out / "videos" / ".key-0"
+    crashed.mkdir()
+    (crashed / "00000.png").write_bytes(b"x")
+    (edits.out / "tracks" / "other.npz").write_bytes(b"x")
+    assert problems(edits) == [("stray_file", "tracks", False), ("stray_file", "videos", False)]
+    engine = edits.settings().config.engine
+    assert compact(edits.out, engine, grace_seconds=60).files_removed == 0
+    assert compact(edits.out, engine, grace_seconds=0).files_removed == 2
+    assert all(path.exists() for path in kept)
+    assert is_sound(edits)
+
+
+def test_another_format_leaves_a_stray_behind(edits):
+    jobs = edits.jobs("one")
+    edits.run(jobs)
+    edits.run(jobs, editing__format='"h264"', edit_thresholds__min_background_psnr=30)
+    edits.run(jobs, editing__format='"png"')
+    assert len(edits.rows("edits")) == 1
+    assert [kind for kind, _, _ in problems(edits)] == ["stray_file"]
+
+
+def test_status_counts_jobs_and_edits_where_there_are_any(edits):
+    edits.run(edits.jobs("one"))
+    edits.run(edits.jobs("two", prompts=["[dog -> cat]"]))
+    found = status(edits.out)
+    assert found["funnel"]["jobs"] == {"ok": 1, "rejected": 1}
+    assert found["funnel"]["edits"] == {"ok": 1}
+    assert found["reasons"]["jobs"] == {"target_absent": 1}
+    told = io.StringIO()
+    show(found, Console(file=told, width=200))
+    assert "1 clips that cannot be edited as asked" in told.getvalue()
+    assert "sources" not in told.getvalue()
+>>>>>>> edit-e
