@@ -8,7 +8,7 @@ from schemas.edit import Turn
 from schemas.tracks import InstanceTrack
 from stages import media
 from stages.binding import bind
-from stages.contact_sheet import MAX_COLUMNS, TILE_SHORT_SIDE_PX, contact_sheet
+from stages.contact_sheet import MAX_COLUMNS, TILE_SHORT_SIDE_PX, before_and_after, contact_sheet
 from stages.edit_grammar import parse_prompts
 from stages.instance_facts import measure
 
@@ -105,3 +105,13 @@ def test_the_sheet_of_a_real_clip(footage):
     assert sheet.shape[0] > TILE_SHORT_SIDE_PX
     with pytest.raises(Exception, match="change sides"):
         sheet_of("Left -> Ultraman", pictures, tracks)
+
+
+def test_an_edit_stands_below_its_source():
+    dark, light = np.zeros((40, 60, 3), np.uint8), np.full((40, 60, 3), 200, np.uint8)
+    sheet = before_and_after([dark, dark], [light, light])
+    middle = len(sheet) // 2
+    assert sheet[:middle, :50].max() == 0
+    assert sheet[middle:, :50].min() == 200
+    with pytest.raises(ValueError, match="1 frames before"):
+        before_and_after([dark], [])

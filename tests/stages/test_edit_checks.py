@@ -161,3 +161,22 @@ def test_background_scores_do_not_depend_on_what_is_inside(seed, level):
         scores.add(before, edited, inside, 2.0, inside, np.zeros_like(inside))
         found.append([scores.scores()[name] for name in ("background_psnr", "background_ssim", "background_blocks")])
     assert found[0] == pytest.approx(found[1])
+
+
+def test_a_new_place_is_not_held_against_its_own_edges_and_blur_but_an_old_one_is_found():
+    smooth = cv2.GaussianBlur(texture(3, SIZE), (0, 0), 6)
+    outside = ~region()
+    swapped = [np.where(mask[..., None], smooth, frame) for frame, mask in zip(SOURCE, outside, strict=True)]
+    wide = edit_checks.measure(SOURCE, swapped, outside, FEATHER_PX, scene=outside)
+    assert wide["seam"] is None
+    assert wide["sharpness"] is None
+    assert edit_checks.judge(wide, EditThresholds()).passed
+    same = edit_checks.measure(SOURCE, SOURCE, outside, FEATHER_PX, scene=outside)
+    assert Reason.UNEDITED in edit_checks.judge(same, EditThresholds()).reasons
+
+
+def test_of_several_parts_the_worst_counts():
+    everything = np.ones((NUM_FRAMES, *SIZE), bool)
+    blurred = everywhere(lambda _, part: cv2.GaussianBlur(part, (0, 0), 4))
+    scores = edit_checks.measure(SOURCE, blurred, everything, FEATHER_PX, core=region(), scene=~region())
+    assert Reason.UNSHARP in edit_checks.judge(scores, EditThresholds()).reasons
