@@ -25,11 +25,7 @@ ROLES_OF = {
     Phase.SYNTHESIZE: ("image_editor", "embedder", "vlm"),
     Phase.CAPTION: ("vlm",),
     Phase.ALIGN: ("vlm", "detector", "segmenter", "depth", "embedder"),
-<<<<<<< HEAD
     Phase.EDIT: ("video_generator", "depth", "detector", "embedder", "vlm"),
-=======
-    Phase.EDIT: ("video_generator", "detector", "embedder"),
->>>>>>> edit-e
 }
 ALIGNING = {"max_frames", "working_short_side_px", "anchor_every", "draw_references"}
 """Settings of `editing` that decide who is found where; the others decide what is drawn."""

@@ -26,11 +26,7 @@ TINY = {
     "editing.format": '"ffv1"',
     "edit_thresholds.max_warping_ratio": "9",  # of a shape of 20 px optical flow tells little
     "edit_thresholds.min_motion": "0.1",
-<<<<<<< HEAD
-    # FFV1 does not say where its colours were sampled: read back they are half a pixel off
-=======
     # FFV1 does not say where its colours were sampled: read back they are half a pixel off.
->>>>>>> edit-e
     "edit_thresholds.min_background_psnr": "35",
 }
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Tiny clips with known truth, as files: patterned shapes move over patterned ground, masks as `oracle` reads them."""
-=======
 """Tiny clips with known truth, as files: patterned shapes over patterned ground, with masks as `oracle` reads them."""
->>>>>>> edit-e
 
 import json
 from collections.abc import Sequence

@@ -19,11 +19,7 @@ from actors.profiles import (
 )
 from pipeline.pools import gpu_parts, pooled
 from pipeline.settings import roles_of
-<<<<<<< HEAD
 from schemas.config import Config, Profile, RoleConfig
-=======
-from schemas.config import Profile, RoleConfig
->>>>>>> edit-e
 from schemas.errors import UserError
 from schemas.keys import digest
 from schemas.work import BUILD_PHASES, EDIT_PHASES
@@ -67,11 +63,7 @@ def test_every_shipped_model_is_pinned_and_says_what_it_is(name, role_name):
 
 GPUS = {"gpu-24gb": [[22.4]], "h100": [[79.1]], "cluster": [[79.1]] * 8}
 """GiB that the smallest cards of their kind have: an L4 or A10, an H100 or A100."""
-<<<<<<< HEAD
 COMMANDS = {"build": BUILD_PHASES, "edit": EDIT_PHASES}
-=======
-BUILD, EDIT = roles_of(BUILD_PHASES), roles_of(EDIT_PHASES)
->>>>>>> edit-e
 
 
 @pytest.mark.parametrize("name", GPUS)

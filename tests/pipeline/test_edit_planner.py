@@ -301,8 +301,6 @@ def test_the_request_is_kept_as_it_was_asked(edits):
     assert request["turns"][0]["edits"][0]["target"] == "gorilla"
     assert row["instances"] == ["bear 1"]
     assert row["num_frames"] == 9
-<<<<<<< HEAD
-=======
 
 
 # -- recast check, status and compact
@@ -359,4 +357,3 @@ def test_status_counts_jobs_and_edits_where_there_are_any(edits):
     show(found, Console(file=told, width=200))
     assert "1 clips that cannot be edited as asked" in told.getvalue()
     assert "sources" not in told.getvalue()
->>>>>>> edit-e
