@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from edit_scenarios import Placing
+from scripted_edits import Placing
 from synthetic_edits import Edits
 from synthetic_footage import BETWEEN, LEFT, RIGHT, write_clip
 

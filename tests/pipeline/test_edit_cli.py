@@ -1,9 +1,12 @@
 """What a person types to `recast edit`: mistakes cost one line on stderr and exit 2, and leave nothing behind."""
 
 import json
+import sys
 
 import pytest
 from synthetic_footage import LEFT, write_clip
+
+from pipeline import cli
 
 BEARS = "[bear -> gorilla]"
 
@@ -53,11 +56,15 @@ def folder(tmp_path_factory):
         (["{clip}", "--prompt", BEARS, "--seed", "-1"], "--seed"),
     ],
 )
-def test_mistakes_in_edit(arguments, says, folder, tmp_path, recast):
+def test_mistakes_in_edit(arguments, says, folder, tmp_path, monkeypatch, capsys):
+    """In this process: mistakes are found before Ray starts, and a process takes longer than they do."""
     names = {path.stem: path for path in folder.iterdir()}
     given = [argument.format(**names) if argument != BEARS else argument for argument in arguments]
-    done = recast("edit", *given, "--out", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    monkeypatch.setattr(sys, "argv", ["recast", "edit", *given, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, ""), said.err
+    assert says in said.err
+    assert len(said.err.strip().splitlines()) == 1, said.err
     assert not (tmp_path / "out").exists()
