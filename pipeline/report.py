@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import report_numbers
+from pipeline.report_edits import edits
 from pipeline.report_gallery import gallery
 from pipeline.report_markup import NOTHING, Html, joined, meaning, named, size, table, text
 from pipeline.status import status
@@ -49,6 +50,7 @@ def render(out: Path) -> str:
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=text(out.resolve()),
         header=_header(tables, found),
+        edits=edits(tables, out),
         funnel=report_numbers.funnel(tables, found),
         reasons=report_numbers.reasons(tables),
         gallery=gallery(tables) or NOTHING,

@@ -149,7 +149,7 @@ def _steady_boxes(video: MaskVideo, frames: NDArray[np.int64]) -> NDArray[np.int
     low = np.minimum(own[:, :2], np.floor(smooth[:, :2] + _ROUNDING))
     high = np.maximum(own[:, 2:], np.ceil(smooth[:, 2:] - _ROUNDING))
     limit = [video.shape[2], video.shape[1]]
-    return np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)], axis=1).astype(np.int64)
+    return np.asarray(np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)], axis=1), dtype=np.int64)
 
 
 def _smooth(values: Series, frames: NDArray[np.int64]) -> Series:

@@ -142,6 +142,5 @@ def _path(low: NDArray[np.float64], high: NDArray[np.float64], side: int, limit:
     held = np.clip(wanted, high - side, low)
     if side > limit:
         return np.zeros(len(low), np.int64)
-    return np.clip(np.rint(held), np.maximum(np.ceil(high - side), 0), np.minimum(np.floor(low), limit - side)).astype(
-        np.int64
-    )
+    within = np.clip(np.rint(held), np.maximum(np.ceil(high - side), 0), np.minimum(np.floor(low), limit - side))
+    return np.asarray(within, dtype=np.int64)

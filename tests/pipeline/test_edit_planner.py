@@ -15,6 +15,7 @@ from actors.video_generator import RehearsalGenerator
 from pipeline.check import check
 from pipeline.compact import compact
 from pipeline.edit_planner import write_jobs
+from pipeline.report import render
 from pipeline.retry import retry
 from pipeline.status import show, status
 from schemas.reasons import Reason
@@ -357,3 +358,15 @@ def test_status_counts_jobs_and_edits_where_there_are_any(edits):
     show(found, Console(file=told, width=200))
     assert "1 clips that cannot be edited as asked" in told.getvalue()
     assert "sources" not in told.getvalue()
+
+
+def test_the_report_shows_every_edit_and_why_one_failed(edits):
+    edits.run([*edits.jobs("two"), *edits.jobs("one", prompts=["[cat -> <b>dog</b>]"])])
+    page = render(edits.out)
+    for entry in edits.entries().values():
+        shown = entry["video"] or entry["preview"]
+        assert shown is None or f'"../{shown}"' in page
+    assert edits.entries()["two"]["video"] in page
+    assert "target_absent" in page
+    assert "<b>dog" not in page
+    assert "&lt;b&gt;dog" in page
