@@ -17,11 +17,11 @@ from pipeline.curate import CurateSource
 from pipeline.engine import Step
 from pipeline.link import LinkSource
 from pipeline.mine import MineClip
-from pipeline.models import fetch_missing
+from pipeline.models import fetch_for_new
 from pipeline.planner import Planner, write_listing
 from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
-from pipeline.settings import Settings, roles_of
+from pipeline.settings import Settings
 from pipeline.synthesize import SynthesizeSample
 from pipeline.tables import storage_errors
 from schemas.errors import UserError
@@ -57,7 +57,7 @@ def build(sources: list[str], out: Path, settings: Settings, options: Options, s
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
     check_implementations(settings.profile)
-    fetch_missing(settings.profile, roles_of(PRODUCT.phases, settings.config), say)
+    fetch_for_new(out, settings, PRODUCT.phases, say)
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"

@@ -18,7 +18,7 @@ from pipeline.edit_rows import JOB, options_of
 from pipeline.edit_video import EditVideo
 from pipeline.engine import Step
 from pipeline.free_text import understand
-from pipeline.models import fetch_missing
+from pipeline.models import fetch_for_new
 from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
 from pipeline.settings import Settings, roles_of
@@ -77,7 +77,7 @@ def edit(
     phases = (Phase.ALIGN,) if preview else EDIT_PHASES
     check_implementations(settings.profile)
     _check_roles(settings, phases)
-    fetch_missing(settings.profile, roles_of(phases, settings.config), say)
+    fetch_for_new(out, settings, phases, say)
     deadline = began + max_hours * 3600 if max_hours is not None else None
     with scratch() as folder:
         listing = folder / "jobs.parquet"

@@ -1,9 +1,10 @@
 """`recast models`: what profiles load, under which licence, and whether it is here and fits this machine."""
 
 import tomllib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,10 +14,10 @@ from actors.profiles import check_implementations, load_profile, shipped_profile
 from cluster.weights import State, Weights, access, pull, state
 from pipeline.failures import Failure
 from pipeline.pools import gpu_memory, gpu_parts, pooled
-from pipeline.settings import roles_of
+from pipeline.settings import Settings, roles_of
 from schemas.config import Config, Profile, RoleConfig
 from schemas.errors import UserError
-from schemas.work import BUILD_PHASES
+from schemas.work import BUILD_PHASES, Phase
 
 Say = Callable[[str], None]
 
@@ -83,11 +84,14 @@ def profiles_named(name: str | None) -> list[Profile]:
     return [profile for profile in shipped if any(map(weights_of, profile.roles.values()))]
 
 
-def fetch_missing(profile: Profile, role_names: Collection[str], say: Say) -> None:
-    """Pull what these roles load and this machine has not: before a run writes anything or waits for its processes.
-    Raises what `pull_all` raises."""
-    roles = {name: role for name, role in profile.roles.items() if name in role_names}
-    absent = [weights for role in roles.values() for weights in weights_of(role) if state(weights) in MUST_PULL]
+def fetch_for_new(out: Path, settings: Settings, phases: Iterable[Phase], say: Say) -> None:
+    """Pull what these phases load and this machine has not, before a new output is written or processes are waited
+    for. One that exists may have nothing to do, and then needs no model. Raises what `pull_all` raises."""
+    if (out / "recast.json").exists():
+        return
+    asked = roles_of(phases, settings.config)
+    roles = [role for name, role in settings.profile.roles.items() if name in asked]
+    absent = [weights for role in roles for weights in weights_of(role) if state(weights) in MUST_PULL]
     if absent:
         _pull(absent, say)
 
