@@ -1,47 +1,32 @@
-"""Where sources come from: files, folders, globs, list files and Parquet, as (uri, stamp) without reading any video.
+"""What a source is, wherever it lies: its uri and stamp, its bytes, its sidecar. The only place that knows schemes.
 
 A local uri is its absolute path; a path that is not valid UTF-8 becomes a percent-encoded `file://` uri, since tables
-hold text. Nothing here opens a video.
+hold text. An object's uri is s3://bucket/key, the key as it is. Where steps are given a "path", it is a local path, or
+the uri of an object. Nothing here opens a video.
 """
 
-import glob
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import BinaryIO
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from cluster import s3
 from schemas.errors import BadInput, UserError
 from schemas.reasons import Reason
-
-MEDIA_SUFFIXES = frozenset(
-    ".3g2 .3gp .asf .avi .divx .f4v .flv .gif .m2t .m2ts .m2v .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .rm .rmvb "
-    ".ts .vob .webm .wmv .y4m .aac .flac .m4a .mka .mp3 .oga .ogg .opus .wav".split()
-)
-"""What counts as a source inside a folder. Audio containers count: they end as a row with a reason, not unseen."""
 
 _MAX_SIDECAR_BYTES = 1 << 20
 _MAX_CATEGORY_LENGTH = 80
 
-LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A source as listed. The stamp changes whenever the bytes may have changed."""
-
-    uri: str
-    stamp: str
-
 
 def uri_of(path: str) -> str:
+    if s3.is_s3(path):
+        return path
     path = os.path.abspath(path)
     try:
         path.encode("utf-8")
@@ -51,28 +36,43 @@ def uri_of(path: str) -> str:
 
 
 def path_of(uri: str) -> str:
-    """The local path of a uri. Raises UserError for schemes that are not built in."""
+    """The local path of a uri; an object's uri as it is. Raises UserError for schemes that are not built in."""
+    if s3.is_s3(uri):
+        bucket, key = s3.split(uri)
+        return f"{s3.SCHEME}{bucket}/{key}"
     if uri.startswith("file://"):
         return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
-    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", uri):
-        raise UserError(f"cannot read {uri}: only local files are supported so far, not {scheme.group()}")
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", uri):  # what follows may hold a password
+        raise UserError(f"cannot read {scheme.group()}...: sources are local files or objects on S3 (s3://bucket/key)")
     return uri
 
 
+def video_at(path: str) -> str | Callable[[], BinaryIO]:
+    """What stages.media opens: a local path, or a function that opens the object, by range, as often as is needed."""
+    return partial(s3.open_range, path) if s3.is_s3(path) else path
+
+
 def stamp_of(path: str) -> str:
-    """Size and mtime, of the sidecar too: cheap to ask for, and different whenever the bytes may be. "" for a file that
-    is not there."""
+    """Size and mtime, or ETag; of the sidecar too: cheap to ask for, and different whenever the bytes may be. "" for
+    what is not there, is no regular file, or may not be read."""
     stamp = _stamp(path)
-    beside = _stamp(sidecar_of(path)) if stamp else ""
+    return joined_stamp(stamp, _stamp(sidecar_of(path)) if stamp else "")
+
+
+def joined_stamp(stamp: str, beside: str) -> str:
+    """Of a video and its sidecar."""
     return f"{stamp}+{beside}" if beside else stamp
 
 
 def _stamp(path: str) -> str:
     try:
+        if s3.is_s3(path):
+            found = s3.head(path)
+            return found.stamp if found else ""
         status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a NUL, from a list
+    except (OSError, ValueError, BadInput):  # ValueError: a NUL, from a list
         return ""
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    return f"{status.st_size}:{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else ""
 
 
 def sidecar_of(path: str) -> str:
@@ -86,9 +86,11 @@ def category_of(path: str) -> str:
     Raises BadInput(BAD_SIDECAR) for a sidecar that is no JSON object, or whose category is not a short text.
     """
     try:
-        with open(sidecar_of(path), "rb") as file:
+        with _opened(sidecar_of(path)) as file:
             found = json.loads(file.read(_MAX_SIDECAR_BYTES))
     except (FileNotFoundError, IsADirectoryError):
+        return ""
+    except BadInput:  # S3 says "denied" of what is not there to those who may not list
         return ""
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(Reason.BAD_SIDECAR, f"{os.path.basename(sidecar_of(path))}: {error}") from None
@@ -99,11 +101,11 @@ def category_of(path: str) -> str:
 
 
 def content_hash(path: str) -> str:
-    """BLAKE2b of the bytes, 32 hex characters. Raises BadInput(MISSING | UNREADABLE)."""
+    """BLAKE2b of the bytes, 32 hex characters. Raises BadInput(MISSING | UNREADABLE), and of S3 Unreachable."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may never end
+        if not s3.is_s3(path) and not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device may never end
             raise BadInput(Reason.UNREADABLE, "not a regular file")
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except FileNotFoundError:
         raise BadInput(Reason.MISSING) from None
@@ -113,82 +115,16 @@ def content_hash(path: str) -> str:
         raise BadInput(Reason.MISSING, "not a name a file can have") from None
 
 
-def list_sources(arguments: list[str]) -> Iterator[Listed]:
-    """Every source the arguments name, unsorted, each folder walked once even through symlink loops.
-
-    Raises UserError for an argument that names nothing.
-    """
-    for argument in arguments:
-        found = False
-        for path in _expand(argument):
-            found = True
-            yield Listed(uri_of(path), stamp_of(path))
-        if not found:
-            raise UserError(
-                f"no videos in {argument!r}: give a file, a folder of videos, a glob, a .txt list or a Parquet"
-            )
-
-
-def _expand(argument: str) -> Iterator[str]:
-    path = path_of(argument)
-    if os.path.isdir(path):
-        yield from _walk(path)
-    elif os.path.isfile(path):
-        suffix = Path(path).suffix.lower()
-        if suffix in LIST_SUFFIXES:
-            yield from _listed_in_text(path)
-        elif suffix == ".parquet":
-            yield from _listed_in_parquet(path)
-        else:
-            yield path
-    elif glob.has_magic(argument):
-        yield from (match for match in sorted(glob.glob(argument, recursive=True)) if not os.path.isdir(match))
-    elif os.path.lexists(path):
-        yield path  # a dangling link, a socket: a row with a reason
-    else:
-        raise UserError(f"no such file or folder: {argument!r}")
-
-
-def _walk(folder: str) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, onerror=_unlistable, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        for name in sorted(files):
-            if Path(name).suffix.lower() in MEDIA_SUFFIXES:
-                yield os.path.join(parent, name)
-
-
-def _unlistable(error: OSError) -> None:
-    """A folder that cannot be listed must not look like an empty one: --sync would remove what is in it."""
-    raise UserError(f"cannot list {error.filename!r}: {error.strerror}") from None
-
-
-def _listed_in_text(path: str) -> Iterator[str]:
-    base = os.path.dirname(os.path.abspath(path))
+def read_file(path: str) -> bytes:
+    """All of a small file. Raises BadInput(MISSING | UNREADABLE)."""
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as lines:
-            for line in lines:
-                entry = line.rstrip("\r\n")
-                if entry.strip() and not entry.startswith("#"):
-                    yield os.path.join(base, path_of(entry))
+        with _opened(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        raise BadInput(Reason.MISSING) from None
     except OSError as error:
-        raise UserError(f"cannot read the list {path!r}: {error.strerror}") from None
+        raise BadInput(Reason.UNREADABLE, f"the file cannot be read: {error.strerror}") from None
 
 
-def _listed_in_parquet(path: str) -> Iterator[str]:
-    try:
-        file = pq.ParquetFile(path)
-    except Exception as error:
-        raise UserError(f"cannot read {path!r} as Parquet: {error}") from None
-    if "uri" not in file.schema_arrow.names:
-        raise UserError(f"{path!r} has no column 'uri' (it has {', '.join(file.schema_arrow.names)})")
-    kind = file.schema_arrow.field("uri").type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(f"the column 'uri' of {path!r} holds {kind}, not text")
-    for batch in file.iter_batches(columns=["uri"], batch_size=10_000):
-        yield from (path_of(uri) for uri in batch.column(0).to_pylist() if uri)
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    return s3.open_range(path) if s3.is_s3(path) else open(path, "rb")

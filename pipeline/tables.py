@@ -8,26 +8,32 @@ import re
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
+from weakref import WeakSet
 
 import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError
 
+from cluster.folder import Folder, output_folder
 from pipeline import failpoints
 from pipeline.migrations import VERSION_PROPERTY, migrate, table_version
+from pipeline.mirror import Mirror
+from pipeline.storage_errors import patiently, storage_errors
 from schemas.errors import Fenced, UserError
 from schemas.tables import TABLES, VERSION
 
 Row = dict[str, Any]
 
 EPOCH_PROPERTY = "recast.epoch"
+_MARK = "recast.commit"
+"""By which a commit whose answer was lost is known again."""
+
 KEEP_HOURS = 7 * 24  # time travel
 _PROPERTIES = {
     "delta.logRetentionDuration": "interval 7 days",
@@ -39,36 +45,20 @@ _FEW_FILES = 4  # fewer than this are not worth rewriting
 _GONE = "_gone"  # marks the source rows of a merge that delete
 
 
-def commit_properties() -> CommitProperties:
-    return CommitProperties(max_commit_retries=0)
-
-
-@contextmanager
-def storage_errors(place: Path) -> Iterator[None]:
-    """A full or unwritable disk is the user's to fix (UserError); a lost race for a commit is Fenced."""
-    try:
-        yield
-    except (OSError, DeltaError, duckdb.Error) as error:
-        text = str(error)
-        if "No space left" in text or "os error 28" in text:
-            raise UserError(f"no space left on the disk of {place}") from error
-        if any(sign in text for sign in ("Permission denied", "Read-only file system", "Not a directory")):
-            raise UserError(f"cannot write to {place}: {text.splitlines()[0]}") from error
-        if isinstance(error, CommitFailedError):
-            raise Fenced(f"another run committed to {place}: {text.splitlines()[0]}") from error
-        raise
-
-
 class Snapshot:
-    """SQL over the latest version of each table at the time it was opened. Takes no lock and writes nothing."""
+    """SQL over the latest version of each table at the time it was opened, or over the Delta versions that `at` names,
+    and nothing in the tables that it leaves out. Takes no lock and writes nothing."""
 
-    def __init__(self, root: str | Path, memory_mb: int = 256) -> None:
-        self.root = Path(root)
-        refused = sorted(set(str(self.root.absolute())) & set("[]^|\\"))
+    def __init__(self, out: str | Path | Folder, memory_mb: int = 256, at: Mapping[str, int] | None = None) -> None:
+        self.root = out if isinstance(out, Folder) else output_folder(out)
+        refused = sorted(set(self.root.place) & set("[]^|\\"))
         if refused:  # delta-rs panics or writes elsewhere
             raise UserError(f"{self.root}: the path of an output cannot have {' '.join(refused)} in it")
+        self._options = self.root.delta_options
+        self._mirror = None if self.root.is_local else Mirror(self.root)
         self._delta: dict[str, DeltaTable] = {}
         self._viewed: dict[str, int] = {}
+        self._streams: WeakSet[Any] = WeakSet()  # that may still read files of an older version
         spill = Path(tempfile.gettempdir()) / f"recast-{uuid.uuid4().hex}"  # made by DuckDB only if it must spill
         self._database = duckdb.connect(
             config={
@@ -84,8 +74,8 @@ class Snapshot:
             self._database.register("_nothing", nothing)
             self._database.execute(f"CREATE TABLE _empty_{name} AS SELECT * FROM _nothing")
             self._database.unregister("_nothing")
-            if DeltaTable.is_deltatable(self.location(name)):
-                self._delta[name] = DeltaTable(self.location(name))
+            if (at is None or name in at) and patiently(self.root, partial(self._is_there, name)):
+                self._delta[name] = self._open(name, at[name] if at else None)
         newest = max((table_version(table) for table in self._delta.values()), default=VERSION)
         if newest > VERSION:
             raise UserError(
@@ -93,7 +83,13 @@ class Snapshot:
             )
 
     def location(self, name: str) -> str:
-        return str(self.root / "tables" / name)
+        return self.root.address(f"tables/{name}")
+
+    def _is_there(self, name: str) -> bool:
+        return DeltaTable.is_deltatable(self.location(name), self._options)
+
+    def _open(self, name: str, version: int | None = None) -> DeltaTable:
+        return patiently(self.root, lambda: DeltaTable(self.location(name), version, storage_options=self._options))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """All rows of `sql`; each table is a view of its name."""
@@ -110,7 +106,9 @@ class Snapshot:
             with storage_errors(self.root):
                 yield from cast(pa.RecordBatchReader, cursor.to_arrow_reader(rows_per_batch))
 
-        return batches()
+        stream = batches()
+        self._streams.add(stream)
+        return stream
 
     def count(self, name: str) -> int:
         return int(self.query(f'SELECT count(*) AS n FROM "{name}"')["n"][0].as_py())
@@ -123,6 +121,15 @@ class Snapshot:
     def versions(self) -> dict[str, int]:
         return {name: table.version() for name, table in self._delta.items()}
 
+    def file_uris(self) -> list[str]:
+        """Of every data file the versions consist of."""
+        return [uri for table in self._delta.values() for uri in table.file_uris()]
+
+    def close(self) -> None:
+        """Give back the disk that reading took. Nothing can be asked afterwards."""
+        if self._mirror is not None:
+            self._mirror.close()
+
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         for name in TABLES:
             table = self._delta.get(name)
@@ -134,6 +141,8 @@ class Snapshot:
 
     def _select(self, name: str) -> str:
         files = self._delta[name].file_uris() if name in self._delta else []
+        if self._mirror is not None:
+            files = self._mirror.files(name, files, prune=not self._streams)
         if not files:
             return f"SELECT * FROM _empty_{name}"
         quoted = ", ".join(_quoted(file) for file in files)
@@ -143,9 +152,10 @@ class Snapshot:
 
 def read_tables(root: str | Path) -> Snapshot:
     """The tables as they are now, for status, check and export. Raises UserError where there is no output."""
-    if not (Path(root) / "tables").is_dir():
+    folder = output_folder(root)
+    if not folder.exists("tables"):
         raise UserError(f"{root} holds no Recast output (no tables/ in it)")
-    return Snapshot(root)
+    return Snapshot(folder)
 
 
 def table_epoch(table: DeltaTable) -> int:
@@ -155,18 +165,26 @@ def table_epoch(table: DeltaTable) -> int:
 class Tables(Snapshot):
     """The same, for the one process that may write. Call `takeover` before anything else; the lock is the caller's."""
 
-    def __init__(self, root: str | Path, memory_mb: int = 256) -> None:
-        with storage_errors(Path(root)):
-            super().__init__(root, memory_mb)
+    def __init__(self, out: str | Path | Folder, memory_mb: int = 256) -> None:
+        with storage_errors(out):
+            super().__init__(out, memory_mb)
             migrate(self._delta, self.location)
             for name, schema in TABLES.items():
                 if name not in self._delta:
-                    self._delta[name] = DeltaTable.create(
-                        self.location(name), schema=schema, configuration=_PROPERTIES, raise_if_key_not_exists=False
-                    )
+                    self._delta[name] = patiently(out, partial(self._create, name, schema))
         self.epoch = 0
         self._fenced = False
         self._maintained: dict[str, int] = {}  # table -> its version then
+
+    def _create(self, name: str, schema: pa.Schema) -> DeltaTable:
+        return DeltaTable.create(
+            self.location(name),
+            schema=schema,
+            mode="ignore",  # its answer may have been lost
+            configuration=_PROPERTIES,
+            storage_options=self._options,
+            raise_if_key_not_exists=False,
+        )
 
     def last_epoch(self) -> int:
         return max(table_epoch(table) for table in self._delta.values())
@@ -174,28 +192,34 @@ class Tables(Snapshot):
     def takeover(self, epoch: int, run_id: str) -> None:
         """Write the epoch into every table: from here on no older handle can commit to any of them."""
         self.epoch = epoch
-        for name, table in self._delta.items():
-            with self._commit(name):
-                table.alter.set_table_properties(
-                    {EPOCH_PROPERTY: str(epoch)},
-                    raise_if_not_exists=False,
-                    commit_properties=CommitProperties(max_commit_retries=0, custom_metadata={"run_id": run_id}),
-                )
+        for name in self._delta:
+            self._commit(name, partial(_set_epoch, epoch), run_id=run_id)
             failpoints.hit("takeover_between_epochs")
 
     def check_usable(self) -> None:
         if self._fenced:
             raise Fenced(f"another run took {self.root} over")
 
-    @contextmanager
-    def _commit(self, name: str) -> Iterator[None]:
+    def _commit(self, name: str, act: Callable[[DeltaTable, CommitProperties], object], **metadata: str) -> None:
+        """One commit of `act`, which is given what it needs for it, and maybe done again."""
         self.check_usable()
+        table, mark = self._delta[name], uuid.uuid4().hex
+        commit = CommitProperties(max_commit_retries=0, custom_metadata={_MARK: mark, **metadata})
         try:
-            with storage_errors(Path(self.location(name))):
-                yield
+            patiently(self.location(name), lambda: act(table, commit))
         except Fenced:
-            self._fenced = True
-            raise
+            if not self._was_taken(name, mark):
+                self._fenced = True
+                raise
+
+    def _was_taken(self, name: str, mark: str) -> bool:
+        """Whether the version that is in the way is our own: the store took the commit, its answer was lost, and
+        asking again found the version there."""
+        fresh = self._open(name)
+        ours = fresh.version() == self._delta[name].version() + 1 and fresh.history(1)[0].get(_MARK) == mark
+        if ours:
+            self._delta[name] = fresh
+        return ours
 
     def merge(self, name: str, rows: Iterable[Row], replace: Iterable[tuple[str, str]] = ()) -> None:
         """One commit: `rows` upserted by key; what else a replaced (parent_key, task) had is gone.
@@ -211,27 +235,11 @@ class Tables(Snapshot):
             return
         schema = TABLES[name]
         data = pa.Table.from_pylist([*by_key.values(), *gone], schema=schema)
-        with self._commit(name):
-            if not present:
-                write_deltalake(self._delta[name], data, mode="append", commit_properties=commit_properties())
-                return
+        if present:
             marks = pa.array([False] * len(by_key) + [True] * len(gone))
-            self._merge(name, data.append_column(_GONE, marks))
-
-    def _merge(self, name: str, data: pa.Table) -> None:
-        merger = self._delta[name].merge(
-            data,
-            predicate="target.key = source.key",
-            source_alias="source",
-            target_alias="target",
-            commit_properties=commit_properties(),
-        )
-        (
-            merger.when_matched_delete(f"source.{_GONE}")
-            .when_matched_update_all(except_cols=[_GONE])
-            .when_not_matched_insert_all(except_cols=[_GONE])
-            .execute()
-        )
+            self._commit(name, partial(_merge, data.append_column(_GONE, marks)))
+        else:
+            self._commit(name, partial(_append, data))
 
     def _present(self, name: str, keys: list[str], replace: list[tuple[str, str]]) -> set[str]:
         """Keys of stored rows that `keys` would update or `replace` takes away."""
@@ -260,25 +268,51 @@ class Tables(Snapshot):
                 self._maintained[name] = self._delta[name].version()
 
     def _compact(self, name: str) -> None:
-        table = self._delta[name]
-        if len(table.file_uris()) >= _FEW_FILES:
-            with self._commit(name):
-                table.optimize.compact(commit_properties=commit_properties())
+        if len(self._delta[name].file_uris()) >= _FEW_FILES:
+            self._commit(name, lambda table, commit: table.optimize.compact(commit_properties=commit))
         failpoints.hit("during_table_compaction")
-        with self._commit(name):
-            table.create_checkpoint()
-            table.cleanup_metadata()
-            if table.vacuum(retention_hours=KEEP_HOURS, dry_run=True):
-                table.vacuum(retention_hours=KEEP_HOURS, dry_run=False, commit_properties=commit_properties())
+        self._commit(name, _clean)
 
     def _reopen(self, name: str) -> None:
         """A held handle replays its log more slowly with each commit. The new one must be at the very same version."""
         version = self._delta[name].version()
-        fresh = DeltaTable(self.location(name))
-        with self._commit(name):
-            if fresh.version() != version or table_epoch(fresh) != self.epoch:
-                raise Fenced(f"another run committed to {self.location(name)}")
+        fresh = self._open(name)
+        if fresh.version() != version or table_epoch(fresh) != self.epoch:
+            self._fenced = True
+            raise Fenced(f"another run committed to {self.location(name)}")
         self._delta[name] = fresh
+
+
+def _set_epoch(epoch: int, table: DeltaTable, commit: CommitProperties) -> None:
+    table.alter.set_table_properties({EPOCH_PROPERTY: str(epoch)}, raise_if_not_exists=False, commit_properties=commit)
+
+
+def _append(data: pa.Table, table: DeltaTable, commit: CommitProperties) -> None:
+    write_deltalake(table, data, mode="append", commit_properties=commit)
+
+
+def _merge(data: pa.Table, table: DeltaTable, commit: CommitProperties) -> None:
+    """data: with _GONE, True for a row to delete."""
+    merger = table.merge(
+        data,
+        predicate="target.key = source.key",
+        source_alias="source",
+        target_alias="target",
+        commit_properties=commit,
+    )
+    (
+        merger.when_matched_delete(f"source.{_GONE}")
+        .when_matched_update_all(except_cols=[_GONE])
+        .when_not_matched_insert_all(except_cols=[_GONE])
+        .execute()
+    )
+
+
+def _clean(table: DeltaTable, commit: CommitProperties) -> None:
+    table.create_checkpoint()
+    table.cleanup_metadata()
+    if table.vacuum(retention_hours=KEEP_HOURS, dry_run=True):
+        table.vacuum(retention_hours=KEEP_HOURS, dry_run=False, commit_properties=commit)
 
 
 def _key(name: str, row: Row) -> str:

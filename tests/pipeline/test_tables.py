@@ -1,12 +1,14 @@
 """Atomic upserts, fencing, SQL over the current versions."""
 
 import itertools
-import shutil
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from object_store import everywhere
 
-from pipeline.tables import Tables, now, read_tables, storage_errors
+from cluster.folder import output_folder
+from pipeline.storage_errors import storage_errors
+from pipeline.tables import Tables, now, read_tables
 from schemas.errors import Fenced, UserError
 from schemas.tables import TABLES
 
@@ -16,16 +18,22 @@ def row(key, parent="p", task="t", **more):
 
 
 @pytest.fixture
-def tables(tmp_path):
-    tables = Tables(tmp_path)
+def tables(place):
+    tables = Tables(place)
     tables.takeover(1, "run")
     return tables
+
+
+def options(tables):
+    """What delta-rs needs to find a table where it is."""
+    return output_folder(tables.location("samples").removesuffix("/tables/samples")).delta_options
 
 
 def keys(tables, name="samples"):
     return [each["key"] for each in tables.rows(name)]
 
 
+@everywhere
 def test_merge_upserts_by_key_and_replaces_by_parent_and_task(tables):
     first = [row("a"), row("b"), row("c", task="other"), row("d", parent="q")]
     tables.merge("samples", first, replace=[("p", "t")])
@@ -73,6 +81,7 @@ def test_maps_lists_and_structs_survive_the_way_through(tables):
     assert again["created_at"] == stored["created_at"]
 
 
+@everywhere
 def test_query_batches_streams_the_versions_of_the_call(tables):
     tables.merge("samples", [row(f"{number:03}") for number in range(10)])
     stream = tables.query_batches("SELECT key FROM samples ORDER BY key", rows_per_batch=4)
@@ -89,12 +98,13 @@ ACTS = {
 }
 
 
+@everywhere
 @pytest.mark.parametrize("act", ACTS)
 def test_a_foreign_commit_is_fatal_to_the_loser(tables, act):
     """Proves what the protocol rests on: delta-rs must refuse a commit of a handle that is one version behind."""
     tables.merge("samples", [row("mine")])
     for name, schema in TABLES.items():
-        foreign = DeltaTable(tables.location(name))
+        foreign = DeltaTable(tables.location(name), storage_options=options(tables))
         write_deltalake(foreign, schema.empty_table(), mode="append")
         assert foreign.version() == tables.versions()[name] + 1
     with pytest.raises(Fenced):
@@ -103,27 +113,31 @@ def test_a_foreign_commit_is_fatal_to_the_loser(tables, act):
         tables.merge("settled", [{"key": "b", "parent_key": "p"}])
 
 
-def test_a_takeover_fences_the_former_owner_in_every_table(tmp_path, tables):
-    Tables(tmp_path).takeover(2, "other")
-    for name in TABLES:
-        stale = Tables(tmp_path)
-        Tables(tmp_path).takeover(3, "another")
+@everywhere
+def test_a_takeover_fences_the_former_owner_in_every_table(place, tables):
+    Tables(place).takeover(2, "other")
+    for name in ("sources", "samples", "settled"):
+        stale = Tables(place)
+        Tables(place).takeover(3, "another")
         with pytest.raises(Fenced):
             stale.merge(name, [{"key": "a", "parent_key": "p"}])
 
 
+@everywhere
 def test_a_foreign_commit_found_while_reopening_is_fatal_too(tables, monkeypatch):
     compact = tables._compact
 
     def compacted_then_overtaken(name):
         compact(name)
-        write_deltalake(tables.location(name), TABLES[name].empty_table(), mode="append")
+        where, how = tables.location(name), options(tables)
+        write_deltalake(where, TABLES[name].empty_table(), mode="append", storage_options=how)
 
     monkeypatch.setattr(tables, "_compact", compacted_then_overtaken)
     with pytest.raises(Fenced):
         tables.maintain()
 
 
+@everywhere
 def test_maintain_makes_few_files_and_loses_nothing(tables):
     for number in range(6):
         tables.merge("samples", [row(f"{number}", parent=f"p{number}")])
@@ -132,13 +146,15 @@ def test_maintain_makes_few_files_and_loses_nothing(tables):
     assert len(tables._delta["samples"].file_uris()) == 1
     assert keys(tables) == before
     tables.merge("samples", [row("z")])  # the fresh handle still commits
-    assert len(DeltaTable(tables.location("samples"), version=3).to_pyarrow_table()) == 2  # and time still travels
+    third = DeltaTable(tables.location("samples"), version=3, storage_options=options(tables))
+    assert len(third.to_pyarrow_table()) == 2  # and time still travels
 
 
-def test_read_tables_needs_no_lock_and_no_complete_output(tmp_path, tables):
+@everywhere
+def test_read_tables_needs_no_lock_and_no_complete_output(place, tables):
     tables.merge("samples", [row("a")])
-    shutil.rmtree(tables.location("suspects"))
-    snapshot = read_tables(tmp_path)
+    output_folder(place).delete("tables/suspects")
+    snapshot = read_tables(place)
     assert snapshot.query("SELECT key, shard FROM samples").to_pylist() == [{"key": "a", "shard": None}]
     assert snapshot.rows("suspects") == []
 
