@@ -38,6 +38,7 @@ LIMITS: dict[str, Limit] = {
     "sharpness": Limit("min_sharpness", True, Reason.UNSHARP),
     "count_share": Limit("min_count_share", True, Reason.WRONG_COUNT),
     "target_identity": Limit("min_target_identity", True, Reason.TARGET_MISSED),
+    "vlm_score": Limit("min_vlm_score", True, Reason.VLM_REJECTED),
 }
 """Which score guards against which fault, in the order they are reported."""
 

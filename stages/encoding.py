@@ -24,7 +24,7 @@ from schemas.errors import BadInput
 from schemas.reasons import Reason
 from schemas.video import Image, OutputFormat
 from stages import muxing, rates
-from stages.media import Decoded, Reading, open_video
+from stages.media import Decoded, Reading, VideoSource, open_video
 from stages.stored import Storing, pixel_format_for, range_of
 from stages.upright import geometry_of
 
@@ -55,10 +55,10 @@ class Encoded:
     num_frames: int
     num_audio_streams: int
     left_out: tuple[str, ...] = ()
-    crf: int | None = None  # of H.264
+    crf: float | None = None  # of H.264
 
 
-def read_clip(source: str | Path, start: int = 0, end: int | None = None) -> Iterator[ClipFrame]:
+def read_clip(source: VideoSource, start: int = 0, end: int | None = None) -> Iterator[ClipFrame]:
     """The frames [start, end) of a video, each once, in order.
 
     Raises BadInput as `media.open_video` and `media.Reading` do, and DECODE_ERROR when the video ends before `end`.
@@ -79,7 +79,7 @@ def read_clip(source: str | Path, start: int = 0, end: int | None = None) -> Ite
 
 
 def encode(
-    source: str | Path, frames: Iterable[Image], destination: Path, output: OutputFormat = OutputFormat.H264
+    source: VideoSource, frames: Iterable[Image], destination: Path, output: OutputFormat = OutputFormat.H264
 ) -> Encoded:
     """Writes `frames` in place of those of `source`; equal input gives equal bytes.
 
@@ -121,10 +121,10 @@ class _Plan:
     is_typed: bool  # picture types are kept
     is_oblong: bool  # its pixels are not square
     first: av.VideoFrame
-    crf: int | None
+    crf: float | None
 
 
-def _plan(source: str | Path, output: OutputFormat) -> _Plan:
+def _plan(source: VideoSource, output: OutputFormat) -> _Plan:
     sample, first = rates.Sample(), None
     with open_video(source) as container:
         reading = Reading(container)
@@ -206,7 +206,7 @@ class _Clock:
         return self._last
 
 
-def _write_pictures(source: str | Path, frames: Iterable[Image], folder: Path) -> Encoded:
+def _write_pictures(source: VideoSource, frames: Iterable[Image], folder: Path) -> Encoded:
     """Numbered PNGs, their times, and the sound as audio.mka where there is any."""
     with muxing.filling(folder) as part, open_video(source) as container:
         reading = Reading(container)
@@ -225,7 +225,7 @@ def _write_pictures(source: str | Path, frames: Iterable[Image], folder: Path) -
     return Encoded(folder, reading.num_frames, num_audio, tuple(left_out))
 
 
-def _write_sound(source: str | Path, path: Path) -> tuple[int, list[str]]:
+def _write_sound(source: VideoSource, path: Path) -> tuple[int, list[str]]:
     with open_video(source) as container:
         copied, left_out = muxing.audio_of(container)
         if copied:

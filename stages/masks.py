@@ -93,6 +93,11 @@ def grow_box(box: Box, margin: float, height_px: int, width_px: int) -> Box:
     return x0, y0, max(x0, x1), max(y0, y1)
 
 
+def scale_box(box: Box, scale: float) -> Box:
+    """The box in a picture `scale` times as large."""
+    return box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale
+
+
 def distance_to(mask: Mask) -> NDArray[np.float32]:
     """(H, W) pixels from each pixel to the nearest of the mask: 0 on it, infinite when it is empty."""
     if not mask.any():

@@ -26,8 +26,9 @@ from stages.upright import Geometry, geometry_of
 
 av.logging.set_level(av.logging.FATAL)  # what matters arrives as an exception; the rest would flood stderr
 
-VideoSource = str | Path | BinaryIO
-"""A local path, or an open binary file that can seek."""
+VideoSource = str | Path | BinaryIO | Callable[[], BinaryIO]
+"""A local path, an open binary file that can seek, or a function that opens one: as often as is needed, also twice at
+once."""
 
 Luma = NDArray[np.uint8]
 """uint8 brightness, of a picture or of a row."""
@@ -133,7 +134,7 @@ def open_video(source: VideoSource, max_frame_px: int = MAX_FRAME_PX) -> Iterato
     Raises BadInput: MISSING, EMPTY_FILE, UNREADABLE, NO_VIDEO_STREAM, NOT_A_VIDEO, TOO_LARGE (`max_frame_px` bounds
     width x height).
     """
-    with _open_container(source) as container:
+    with _open_file(source) as target, _open_container(target) as container:
         stream = _video_stream(container)
         if stream.width * stream.height > max_frame_px:
             raise BadInput(Reason.TOO_LARGE, f"{stream.width}x{stream.height} is more than {max_frame_px} pixels")
@@ -142,18 +143,27 @@ def open_video(source: VideoSource, max_frame_px: int = MAX_FRAME_PX) -> Iterato
         yield container
 
 
-def _open_container(source: VideoSource) -> av.container.InputContainer:
+@contextmanager
+def _open_file(source: VideoSource) -> Iterator[str | BinaryIO]:
+    """What FFmpeg opens. Closes what it opened. Raises BadInput(MISSING | EMPTY_FILE)."""
     if isinstance(source, str | Path):
         path = os.path.abspath(source)
         if not os.path.isfile(path):
             raise BadInput(Reason.MISSING, "no such file")
-        num_bytes = os.path.getsize(path)
-        target: str | BinaryIO = f"file:{path}"  # the prefix keeps "concat:" in a name harmless
+        if os.path.getsize(path) == 0:
+            raise BadInput(Reason.EMPTY_FILE)
+        yield f"file:{path}"  # the prefix keeps "concat:" in a name harmless
+    elif callable(source):
+        with source() as file, _open_file(file) as target:
+            yield target
     else:
-        num_bytes, target = source.seek(0, os.SEEK_END), source
+        if source.seek(0, os.SEEK_END) == 0:
+            raise BadInput(Reason.EMPTY_FILE)
         source.seek(0)
-    if num_bytes == 0:
-        raise BadInput(Reason.EMPTY_FILE)
+        yield source
+
+
+def _open_container(target: str | BinaryIO) -> av.container.InputContainer:
     options = {
         "format_whitelist": ",".join((_VIDEO_FORMATS, _STILL_FORMATS, _AUDIO_FORMATS)),
         "protocol_whitelist": "file",

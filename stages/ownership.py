@@ -13,7 +13,8 @@ from schemas.video import Image, Mask
 from stages import masks, segmentation
 
 _WINDOW_FRAMES = 12  # before and after, over which the order of two instances is one
-_DEPTH_VOTE = 1.0  # of a logarithm of colour likelihoods: twins are told by depth alone
+_COLOUR_STEPS = range(-12, 13, 4)  # frames that teach colours: in one alone two may be too much in each other's way
+_DEPTH_VOTE = 0.5  # of a logarithm of colour likelihoods: twins are told by depth alone
 _COLOUR_LIMIT = 4.0
 _MIN_SOLE_PX = 40  # that only one of the two claims: fewer teach no colours
 
@@ -28,10 +29,13 @@ def share_out(tracks: Sequence[InstanceTrack], images: Sequence[Image]) -> list[
     if len(tracks) < 2:
         return list(tracks)
     order = nearer(tracks)
-    shared = np.stack([each.masks for each in tracks])
+    claims = np.stack([each.masks for each in tracks])
+    shared = claims.copy()
     for frame in map(int, np.flatnonzero((shared.sum(axis=0, dtype=np.uint8) > 1).any(axis=(1, 2)))):
         seen = [bool(each.seen[frame]) for each in tracks]
-        shared[:, frame] = _shared_at(shared[:, frame], seen, order[:, :, frame], images[frame])
+        near = [frame + step for step in _COLOUR_STEPS if 0 <= frame + step < len(images)]
+        near.sort(key=lambda at: at != frame)  # the frame itself first
+        shared[:, frame] = _shared_at(claims[:, near], seen, order[:, :, frame], [images[at] for at in near])
     return [replace(each, masks=own) for each, own in zip(tracks, shared, strict=True)]
 
 
@@ -55,9 +59,11 @@ def nearer(tracks: Sequence[InstanceTrack]) -> NDArray[np.float32]:
 
 
 def _shared_at(
-    claims: NDArray[np.bool_], seen: Sequence[bool], order: NDArray[np.float32], image: Image
+    near: NDArray[np.bool_], seen: Sequence[bool], order: NDArray[np.float32], images: Sequence[Image]
 ) -> NDArray[np.bool_]:
-    """(N, H, W) masks of one frame without overlaps."""
+    """(N, H, W) masks of one frame without overlaps. near: (N, K, H, W), the claims of that frame and of some around
+    it; images: theirs."""
+    claims = near[:, 0]
     lost = np.zeros_like(claims)
     areas = claims.sum(axis=(1, 2))
     for a, b in combinations(range(len(claims)), 2):
@@ -68,7 +74,7 @@ def _shared_at(
             is_first: bool | Mask = seen[a]
         else:  # an order that nothing tells: the smaller is in front
             vote = float(np.sign(order[a, b])) or float(np.sign(areas[b] - areas[a])) or 1.0
-            is_first = _looks_like(image, claims, a, b) + _DEPTH_VOTE * vote > 0
+            is_first = _looks_like(images, near, a, b) + _DEPTH_VOTE * vote > 0
         lost[a] |= contested & ~np.asarray(is_first)
         lost[b] |= contested & np.asarray(is_first)
     shared = claims & ~lost
@@ -80,12 +86,18 @@ def _shared_at(
     return shared
 
 
-def _looks_like(image: Image, claims: NDArray[np.bool_], a: int, b: int) -> NDArray[np.float32]:
-    """(H, W) how much more a pixel looks like what only the first claims than like what only the second does."""
-    others = np.delete(claims, [a, b], axis=0).any(axis=0)
-    small = [masks.resize(claims[one] & ~claims[two] & ~others, *image.shape[:2]) for one, two in ((a, b), (b, a))]
-    if min(masks.area_px(each) for each in small) < _MIN_SOLE_PX:
-        return np.zeros(claims.shape[1:], np.float32)
-    ratio = cv2.blur(np.clip(segmentation.colour_ratio(image, *small), -_COLOUR_LIMIT, _COLOUR_LIMIT), (5, 5))
-    full = cv2.resize(ratio, (claims.shape[2], claims.shape[1]), interpolation=cv2.INTER_LINEAR)
+def _looks_like(images: Sequence[Image], near: NDArray[np.bool_], a: int, b: int) -> NDArray[np.float32]:
+    """(H, W) how much more a pixel of the first image looks like what only the first of two claims, in all of them,
+    than like what only the second does."""
+    others = np.delete(near, [a, b], axis=0).any(axis=0)
+    height, width = images[0].shape[:2]
+    sole = [
+        np.vstack([masks.resize(each, height, width) for each in near[one] & ~near[two] & ~others])
+        for one, two in ((a, b), (b, a))
+    ]
+    if min(masks.area_px(each) for each in sole) < _MIN_SOLE_PX:
+        return np.zeros(near.shape[2:], np.float32)
+    ratio = segmentation.colour_ratio(np.vstack(images), *sole)[:height]
+    soft = cv2.blur(np.clip(ratio, -_COLOUR_LIMIT, _COLOUR_LIMIT), (5, 5))
+    full = cv2.resize(soft, (near.shape[3], near.shape[2]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(full, dtype=np.float32)

@@ -24,13 +24,16 @@ TYPED = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "h263", 
 """Codecs whose picture types mean what H.264's mean."""
 
 _MARGIN_DB = 0.4  # between a few runs of frames and the whole clip
-_FINEST, _COARSEST = 8, 28  # CRF
+_FINEST, _COARSEST, _STEP = 8.0, 28.0, 0.5  # CRF; a whole step is nearly 1 dB
 _RUN_FRAMES, _MAX_RUNS = 16, 4
 _NUM_THREADS = 4  # a fixed number, whatever the machine has: the bytes depend on it
-_X264 = "aq-mode=0:no-mbtree=1:no-psy=1:no-dct-decimate=1:chroma-qp-offset=-4:cpu-independent=1:bframes=16:b-adapt=1"
+_X264 = (
+    "aq-mode=0:no-mbtree=1:no-psy=1:no-dct-decimate=1:chroma-qp-offset=-4:cpu-independent=1:bframes=16:b-adapt=1:"
+    "qcomp=1"  # else frames of a short run are quantised otherwise than in the whole clip, and tell nothing of it
+)
 
 
-def h264_options(crf: int, frame: av.VideoFrame, is_typed: bool) -> dict[str, str]:
+def h264_options(crf: float, frame: av.VideoFrame, is_typed: bool) -> dict[str, str]:
     """Options of libx264. is_typed: the pictures come with types that are to be kept."""
     parameters = f"{_X264}:chromaloc={0 if colours_are_cosited(frame) else 1}"
     if is_typed:
@@ -75,28 +78,29 @@ class Sample:
         return list(self._runs.values())
 
 
-def choose_crf(runs: Sequence[list[av.VideoFrame]], pixel_format: str, is_typed: bool) -> int:
-    """The largest CRF at which frames that nobody edited keep WANTED_DB; found by bisection, 4 or 5 codings."""
-    fine, coarse = _FINEST, _COARSEST
+def choose_crf(runs: Sequence[list[av.VideoFrame]], pixel_format: str, is_typed: bool) -> float:
+    """The largest CRF at which frames that nobody edited keep WANTED_DB; found by bisection, 5 or 6 codings."""
+    fine, coarse = 0, round((_COARSEST - _FINEST) / _STEP)
     while fine < coarse:
         middle = (fine + coarse + 1) // 2
-        if _psnr(runs, pixel_format, middle, is_typed) >= WANTED_DB + _MARGIN_DB:
+        if _psnr(runs, pixel_format, _FINEST + middle * _STEP, is_typed) >= WANTED_DB + _MARGIN_DB:
             fine = middle
         else:
             coarse = middle - 1
-    return fine
+    return _FINEST + fine * _STEP
 
 
-def _psnr(runs: Sequence[list[av.VideoFrame]], pixel_format: str, crf: int, is_typed: bool) -> float:
+def _psnr(runs: Sequence[list[av.VideoFrame]], pixel_format: str, crf: float, is_typed: bool) -> float:
     squares, scaler, again = [], VideoReformatter(), VideoReformatter()
     for run in runs:
-        for frame, coded in zip(run, _coded(run, pixel_format, crf, is_typed), strict=True):
+        pairs = list(zip(run, _coded(run, pixel_format, crf, is_typed), strict=True))
+        for frame, coded in pairs[1:] or pairs:  # the first is coded alone, finer than what the whole clip has there
             difference = _rgb(frame, scaler) - _rgb(coded, again)
             squares.append(float(np.mean(np.square(difference))))
     return float(10 * np.log10(255**2 / max(float(np.mean(squares)), 1e-9)))
 
 
-def _coded(run: list[av.VideoFrame], pixel_format: str, crf: int, is_typed: bool) -> Iterator[av.VideoFrame]:
+def _coded(run: list[av.VideoFrame], pixel_format: str, crf: float, is_typed: bool) -> Iterator[av.VideoFrame]:
     first = run[0]
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = first.width, first.height, pixel_format

@@ -4,7 +4,7 @@ IMAGEdit (arXiv 2510.01186) calls this prior-based mask retargeting; its priors 
 between neighbouring frames, and that subjects neither appear nor vanish in the middle of a picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,16 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.tracks import InstanceTrack, MaskVideo
-from schemas.video import Mask
-from stages import masks, segmentation
+from schemas.video import Image, Mask
+from stages import masks, segmentation, standing
 from stages.motion import Map
 from stages.naming import Swap, unswap
 from stages.transport import Transport, enlarged
 
 MAX_GAP_FRAMES = 12  # half a second: who is away for longer has left
 _MIN_LIFE_FRAMES = 3
-_REACH_FRAMES = 3  # before and after, whose masks vote
-_OWN_VOTE = 1.5  # against 1 for each neighbour
+_REACH_FRAMES = 3  # before and after, that tell whether a mask is strange
+_VOTES = {step: 1.0 if abs(step) < 9 else 0.7 for step in (-12, -9, -6, -4, -2, -1, 1, 2, 4, 6, 9, 12)}
+"""Of frames so far away, which outlast a shape that is claimed wrongly for a third of a second."""
+_OWN_VOTE = 1.5
+_COLOUR_VOTE = 0.5  # of all votes, where colours are sure
+_AGREED_VOTES = 0.4  # of -1..1: what teaches colours
+_MIN_AGREED_PX = 40
+_ROUNDS = 2
+_NOISY_SHARE = 0.0075  # exact masks have up to 0.0043 (0.012 behind poles), those of motion 0.0095 and more
+_TRUSTED = 0.5
+_LEAST_TRUST = 0.25  # of a mask that is carried into a gap: where neither can be trusted, the nearer counts
 _MIN_SURVIVING = 0.3  # IoU of what both ends of a gap expect in its middle: less, and it was not there
 _STRANGE = 0.5  # IoU with what both neighbours expect
 _AGREED = 0.7  # of what they expect
@@ -42,8 +51,8 @@ def repair(tracks: Sequence[InstanceTrack], transport: Transport) -> tuple[list[
     """
     named, swaps = unswap(tracks, transport)
     lasting = [without_flicker(each, transport) for each in named]
-    filled = [fill(each, transport) for each in lasting if each.masks.any()]
-    return [steady(each, transport) for each in filled], swaps
+    calm = steady([fill(each, transport) for each in lasting if each.masks.any()], transport)
+    return [standing.stay(_filled_anew(each, transport), transport) for each in calm], swaps
 
 
 def without_flicker(track: InstanceTrack, transport: Transport) -> InstanceTrack:
@@ -86,8 +95,8 @@ def fill(track: InstanceTrack, transport: Transport) -> InstanceTrack:
     """The track with its gaps of at most MAX_GAP_FRAMES filled in, which are then not `seen`.
 
     The masks on both sides are carried into the gap along the flow, and blended by their signed distances: the nearer
-    in time counts more. Where they differ, colours count as well. If they have little in common in the middle, the
-    instance was away, and stays so.
+    in time counts more, and so does flow that can be trusted. Where they differ, colours count as well. If they have
+    little in common in the middle, the instance was away, and stays so.
     """
     filled = track.masks.copy()
     for life in _lives(track.masks):
@@ -95,6 +104,13 @@ def fill(track: InstanceTrack, transport: Transport) -> InstanceTrack:
             if after - before > 1:
                 filled[before + 1 : after] = _between(track.masks, before, after, transport)
     return _with_masks(track, filled, track.seen & track.masks.any(axis=(1, 2)))
+
+
+def _filled_anew(track: InstanceTrack, transport: Transport) -> InstanceTrack:
+    """What was filled in is made again, of the masks that were seen as they are now; where that fails, it stays."""
+    seen = np.where(track.seen[:, None, None], track.masks, False)
+    anew = fill(_with_masks(track, seen, track.seen), transport).masks
+    return _with_masks(track, np.where(anew.any(axis=(1, 2), keepdims=True), anew, track.masks), track.seen)
 
 
 def _between(video: MaskVideo, before: int, after: int, transport: Transport) -> MaskVideo:
@@ -107,7 +123,10 @@ def _between(video: MaskVideo, before: int, after: int, transport: Transport) ->
         later = (frame - before) / span
         one, other = (_carried(video, each, frame, transport) for each in (before, after))
         if one.any() and other.any():
-            inside = np.tanh(((1 - later) * _inside_px(one) + later * _inside_px(other)) / _SURE_PX)
+            trusts = [_LEAST_TRUST + transport.trust(each, frame) for each in (before, after)]
+            weight, weight_other = (1 - later) * trusts[0], later * trusts[1]
+            blended = (weight * _inside_px(one) + weight_other * _inside_px(other)) / (weight + weight_other)
+            inside = np.tanh(blended / _SURE_PX)
             looks = _looks_like(video, before, frame, after, transport)
             inside = np.where(one ^ other, inside + _COLOUR_WEIGHT * looks, inside)
             found[frame - before - 1] = enlarged(inside.astype(np.float32), *video.shape[1:]) > 0
@@ -138,27 +157,76 @@ def _looks_like(video: MaskVideo, before: int, frame: int, after: int, transport
     return np.asarray(cv2.blur(own, (5, 5)), dtype=np.float32)
 
 
-def steady(track: InstanceTrack, transport: Transport) -> InstanceTrack:
-    """The track with every mask outvoted by its neighbours': what only one frame says is noise.
+def steady(tracks: Sequence[InstanceTrack], transport: Transport) -> list[InstanceTrack]:
+    """The tracks with every mask that was seen outvoted by its neighbours in time: what only a few say is noise.
 
-    Three frames before and three after vote with their masks, carried along the flow; a pixel belongs to the instance
-    with half of the votes of the frames that show it. Only what is as thick as noise is changed: flow is not as exact
-    as a good mask's outline. An instance that is not in the picture stays out of it.
+    Frames up to half a second before and after vote with their masks, carried along the flow, as far as that can be
+    trusted. Where they are divided, as when a shape was closed over its surroundings for a while, the colours of what
+    they agree on decide. Only what is as thick as noise is changed: flow is not as exact as a good outline. Two rounds,
+    so that votes and colours of the second come from masks with less noise. An instance that is not in the picture
+    stays out of it, and a track whose masks hardly contradict each other stays as it is: flow would only blunt what
+    moves fast.
     """
-    voted = track.masks.copy()
-    present = _present(track.masks)
-    small = {frame: transport.reduced(track.masks[frame]) for frame in present}
-    for frame in present:
-        near = [each for each in range(frame - _REACH_FRAMES, frame + _REACH_FRAMES + 1) if each in small]
-        votes = np.zeros_like(small[frame])
-        for each in near:
-            if each != frame:
-                votes = votes + transport.carry(small[each], each, frame)
-        all_votes = enlarged(votes, *voted.shape[1:]) + _OWN_VOTE * track.masks[frame]
-        outcome = _without_specks(_thickly(track.masks[frame], all_votes > (_OWN_VOTE + len(near) - 1) / 2))
-        if outcome.any():
-            voted[frame] = outcome
-    return _with_masks(track, voted, track.seen)
+    noise = [_noise(track, transport) for track in tracks]
+    steadied = list(tracks)
+    for _ in range(_ROUNDS):
+        voted = [track.masks.copy() for track in steadied]
+        small = [
+            {frame: transport.reduced(track.masks[frame]) for frame in _present(track.masks) if share >= _NOISY_SHARE}
+            for track, share in zip(steadied, noise, strict=True)
+        ]
+        for frame in range(len(transport.images)):  # all tracks of a frame together: they share its flows
+            for track, video, here in zip(tracks, voted, small, strict=True):
+                if not (track.seen[frame] and frame in here):
+                    continue
+                outcome = _voted(video[frame], here, frame, transport)
+                if outcome.any():
+                    video[frame] = outcome
+        steadied = [_with_masks(track, video, track.seen) for track, video in zip(steadied, voted, strict=True)]
+    return steadied
+
+
+def _noise(track: InstanceTrack, transport: Transport) -> float:
+    """How much of the masks that were seen, as a share of their area, neither the last nor the next expects so."""
+    seen = [int(frame) for frame in np.flatnonzero(track.seen & track.masks.any(axis=(1, 2)))]
+    contradicted = []
+    for before, frame, after in zip(seen, seen[1:], seen[2:], strict=False):
+        if after - before <= 2 * _REACH_FRAMES:
+            own, *expected = (_carried(track.masks, at, frame, transport) for at in (frame, before, after))
+            odd = np.logical_and.reduce([own ^ _thickly(own, each) for each in expected])
+            odd &= np.minimum(*(transport.trust(at, frame) for at in (before, after))) > _TRUSTED
+            contradicted.append(masks.area_px(odd) / max(masks.area_px(own), 1))
+    return float(np.mean(contradicted)) if contradicted else 0.0
+
+
+def _voted(mask: Mask, small: Mapping[int, Map], frame: int, transport: Transport) -> Mask:
+    """(H, W) what the masks near a frame say of it. small: every mask of the track, reduced, by frame."""
+    weights = {frame + step: weight for step, weight in _VOTES.items() if frame + step in small}
+    own, others = small[frame], np.zeros_like(small[frame])
+    total = np.full_like(own, _OWN_VOTE)
+    for at, weight in weights.items():
+        believed = weight * transport.trust(at, frame)
+        others += believed * (2 * transport.carry(small[at], at, frame) - 1)
+        total += believed
+    agreed = np.asarray((others + _OWN_VOTE * (2 * own - 1)) / total, dtype=np.float32)
+    looks = _agreed_colours(transport.images[frame], own > 0.5, agreed)
+    votes = enlarged(others + _COLOUR_VOTE * total * looks, *mask.shape)
+    votes += _OWN_VOTE * (2.0 * mask - 1)  # at full size: the outline stays as sharp as it is
+    return _without_specks(_thickly(mask, votes > 0))
+
+
+def _agreed_colours(image: Image, own: Mask, votes: Map) -> Map:
+    """(h, w) in [-1, 1]: by how much a pixel looks more like what the votes (-1..1) agree is the instance than like
+    what they agree is around it; 0 without enough of both."""
+    inside, outside = votes > _AGREED_VOTES, _near(own) & (votes < -_AGREED_VOTES)
+    if min(masks.area_px(inside), masks.area_px(outside)) < _MIN_AGREED_PX:
+        return np.zeros_like(votes)
+    ratio = np.clip(segmentation.colour_ratio(image, inside, outside), -_COLOUR_LIMIT, _COLOUR_LIMIT)
+    return np.asarray(cv2.blur(ratio, (5, 5)) / _COLOUR_LIMIT, dtype=np.float32)
+
+
+def _near(mask: Mask) -> Mask:
+    return np.asarray(masks.distance_to(mask) < _RING_SHARE * np.sqrt(masks.area_px(mask)), dtype=np.bool_)
 
 
 def _thickly(mask: Mask, voted: Mask) -> Mask:

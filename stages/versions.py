@@ -12,8 +12,8 @@ VERSIONS: dict[str, int] = {
     "synthesize": 5,
     "verify": 5,
     "caption": 2,
-    "align": 1,
-    "edit": 1,
+    "align": 3,
+    "edit": 2,
     "edit_checks": 1,
 }
 
@@ -41,14 +41,15 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "verify": ("verification", "descriptors", "actors.embedder", "actors.vlm", "actors.models.identity", *_VLM),
     "caption": ("captions", "actors.vlm", *_VLM, "pipeline.caption"),
     "align": (
-        *("media", "tracking", "naming", "track_repair", "ownership", "transport", "binding", "edit_prompts"),
-        *("edit_grammar", "edit_selectors", "nouns", "instance_facts", "selection", "contact_sheet", "scraps"),
+        *("media", "tracking", "naming", "track_repair", "standing", "ownership", "transport", "binding"),
+        *("edit_prompts", "edit_grammar", "edit_selectors", "nouns", "instance_facts", "selection"),
+        *("contact_sheet", "scraps"),
         *("actors.moving", "actors.detector", "actors.segmenter", "actors.depth", "actors.embedder", "actors.vlm"),
         *("actors.models.grounding_dino", "actors.models.sam2", "actors.models.depth_anything", *_VLM),
         *("actors.models.identity", "pipeline.align"),
     ),
     "edit": (
-        *("media", "retargeting", "edit_clip", "passes", "leakage", "camera", "encoding"),
+        *("media", "pictures", "retargeting", "edit_clip", "passes", "leakage", "camera", "encoding"),
         *("appearance", "retexture", "tracked_paste", "mosaic", "backdrops"),
         *("actors.video_generator", "actors.models.wan_vace", "actors.models.latent_frames", "pipeline.edit_video"),
     ),

@@ -8,12 +8,11 @@ from typing import Any
 
 from actors.oracle import oracle_profile, truth_of
 from actors.profiles import Roles
-from cluster.storage import stamp_of
 from pipeline.edit import STEPS
 from pipeline.edit_jobs import jobs_of
 from pipeline.edit_planner import EditPlanner, write_jobs
 from pipeline.edit_results import results
-from pipeline.edit_rows import JOB
+from pipeline.edit_rows import JOB, stamp_of_job
 from pipeline.engine import attempt
 from pipeline.host import LedgerHost
 from pipeline.settings import Settings, resolve
@@ -75,6 +74,8 @@ class Edits:
         before = len(self.worked)
         try:
             for phase in phases:
+                if phase is Phase.EDIT:
+                    host.rejudge_edits()
                 host.open_phase(phase)
                 self.work(host, phase)
                 host.record_dead_jobs()
@@ -125,6 +126,6 @@ class Edits:
         return attempt(step, Unit(Phase.ALIGN, "job", payload=row))
 
 
-def listed(job: EditJob) -> dict[str, str]:
+def listed(job: EditJob) -> dict[str, str | None]:
     request = JOB.dump_json(job).decode()
-    return {"uri": job.source, "stamp": stamp_of(job.source), "name": job.name, "request": request}
+    return {"uri": job.source, "stamp": stamp_of_job(job), "name": job.name, "request": request}

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,6 +129,13 @@ def dripping(seconds: float) -> Reply:
         handler.close_connection = True
 
     return reply
+
+
+def endless(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    """64 kB that unpack to 64 MB."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    data = b"".join(packer.compress(b" " * 2**20) for _ in range(64)) + packer.flush()
+    raw(handler, data, Content_Encoding="gzip")
 
 
 def closing(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:

@@ -1,30 +1,15 @@
 """Reading video: what is refused, what is upright, and that a frame can be found again."""
 
 import io
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from synthetic_video import write_video
 
 from schemas.errors import BadInput
 from schemas.reasons import Reason
 from stages.media import decode, open_video, probe, read_frames
-
-
-def write_video(path: Path, num_frames: int = 30, size: tuple[int, int] = (96, 64), degrees: int = 0) -> Path:
-    """A white square in the upper left corner of grey; its brightness tells the frame number. B-frames and all."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "2", "crf": "10"})
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        if degrees:
-            stream.set_display_rotation(degrees)
-        for index in range(num_frames):
-            picture = np.full((size[1], size[0], 3), 40 + 4 * index % 160, np.uint8)
-            picture[: size[1] // 4, : size[0] // 4] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        container.mux(stream.encode(None))
-    return path
 
 
 def reason_of(source) -> Reason:
@@ -100,17 +85,6 @@ def test_missing_and_too_large(tmp_path):
     with pytest.raises(BadInput) as caught, open_video(write_video(tmp_path / "v.mp4", 2), max_frame_px=1000):
         pass
     assert caught.value.reason is Reason.TOO_LARGE
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["#EXTM3U\n#EXTINF:1,\n{path}\n", "ffconcat version 1.0\nfile '{path}'\n", "<?xml version='1.0'?><MPD></MPD>"],
-    ids=["playlist", "concat", "dash"],
-)
-def test_a_file_cannot_make_us_open_another(tmp_path, text):
-    path = write_video(tmp_path / "v.mp4", 2)
-    (tmp_path / "list.mp4").write_text(text.format(path=path))
-    assert reason_of(tmp_path / "list.mp4") is Reason.UNREADABLE
 
 
 def test_a_name_is_never_a_protocol(tmp_path, monkeypatch):

@@ -121,9 +121,35 @@ def noisy(video: MaskVideo, seed: int) -> MaskVideo:
 def test_noise_is_outvoted_and_truth_is_kept() -> None:
     transport, _, video = scene()
     spoiled = noisy(video, 1)
-    calm = track_repair.steady(track_of(spoiled, "disc"), transport).masks
+    (calm,) = [each.masks for each in track_repair.steady([track_of(spoiled, "disc")], transport)]
     assert 1 - mean_iou(calm, video) <= (1 - mean_iou(spoiled, video)) / 2
-    assert mean_iou(track_repair.steady(track_of(video, "disc"), transport).masks, video) >= 0.97
+    (kept,) = track_repair.steady([track_of(video, "disc")], transport)
+    assert mean_iou(kept.masks, video) >= 0.97
+
+
+def test_what_flow_cannot_follow_is_not_voted_away() -> None:
+    rng = np.random.default_rng(5)
+    flashes = rng.permutation(np.linspace(0, 255, NUM_FRAMES).astype(np.uint8))
+    transport = Transport([np.full((HEIGHT, WIDTH, 3), level) for level in flashes])
+    assert np.median([transport.trust(at, at + 1).max() for at in range(NUM_FRAMES - 1)]) < 0.1
+    assert np.array_equal(transport.trust(3, 3), np.ones((HEIGHT, WIDTH), np.float32))
+    video = np.zeros((NUM_FRAMES, HEIGHT, WIDTH), np.bool_)
+    for frame in video:
+        y, x = rng.integers(0, 50), rng.integers(0, 100)
+        frame[y : y + 40, x : x + 40] = True
+    (kept,) = track_repair.steady([track_of(video, "jumping")], transport)
+    assert np.array_equal(kept.masks, video)
+
+
+def test_what_is_filled_in_is_as_steady_as_what_was_seen() -> None:
+    transport, _, video = scene()
+    spoiled = noisy(video, 2)
+    every_second = spoiled.copy()
+    every_second[1:-1:2] = False
+    ((calm,), _) = track_repair.repair([track_of(every_second, "disc")], transport)
+    assert not calm.seen[1:-1:2].any()
+    wrong = 1 - mean_iou(calm.masks[1:-1:2], video[1:-1:2])
+    assert wrong <= (1 - mean_iou(spoiled[1:-1:2], video[1:-1:2])) / 2
 
 
 @pytest.mark.parametrize("swapped", [[5], [5, 6, 7], [4, 13, 22], list(range(20, 30))])
