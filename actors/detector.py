@@ -56,7 +56,7 @@ class MotionDetector:
         for (x, y, width, height), weight in _hog(small):
             box = (x + 0.1 * width, y + 0.05 * height, x + 0.9 * width, y + 0.95 * height)
             found.append((box, float(np.clip(weight / 2, 0, 0.6))))
-        scaled = [Detection(_times(box, scale), phrase, score) for box, score in found if score > 0.2]
+        scaled = [Detection(masks.scale_box(box, scale), phrase, score) for box, score in found if score > 0.2]
         return suppress(scaled)
 
 
@@ -77,7 +77,7 @@ def _boxes(footage: Footage, seen: Moving, anchor: int, phrase: str) -> list[Det
     for mask in here[:_MAX_DETECTIONS]:
         box = masks.box_of(mask)
         if box is not None:
-            found.append(Detection(_times(box, footage.images[anchor].shape[1] / mask.shape[1]), phrase, 1.0))
+            found.append(Detection(masks.scale_box(box, footage.images[anchor].shape[1] / mask.shape[1]), phrase, 1.0))
     return found
 
 
@@ -100,7 +100,3 @@ def _torso(face: Sequence[float], shape: tuple[int, ...]) -> Box:
     x, y, width, height = (float(side) for side in face)
     box = (x - 0.8 * width, y - 0.4 * height, x + 1.8 * width, y + 4.0 * height)
     return masks.grow_box(box, 0.0, shape[0], shape[1])
-
-
-def _times(box: Box, scale: float) -> Box:
-    return box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from actors import moving
 from actors.moving import Moving
-from schemas.subject import Box, Detection, Track
+from schemas.subject import Detection, Track
 from schemas.video import Footage
 from stages import confidence, masks, motion, parts, segmentation
 from stages.instances import Instance
@@ -54,7 +54,9 @@ def _claimed(seen: Moving, own: Instance, boxes: dict[int, list[Detection]], foo
         if box is None:
             continue
         scale = footage.images[anchor].shape[1] / own.masks[number].shape[1]
-        around = [each for each in boxes[anchor] if masks.box_iou(_times(box, scale), each.box) >= _MATCHING_IOU]
+        around = [
+            each for each in boxes[anchor] if masks.box_iou(masks.scale_box(box, scale), each.box) >= _MATCHING_IOU
+        ]
         for each in around:
             boxes[anchor].remove(each)
             phrase = phrase or each.phrase
@@ -75,11 +77,7 @@ def _still(footage: Footage, anchor: int, detection: Detection) -> Track | None:
     """What a box without motion holds, by its colours alone."""
     image = footage.images[anchor]
     small = motion.shrink(image, _STILL_SHORT_SIDE_PX)
-    box = _times(detection.box, small.shape[1] / image.shape[1])
+    box = masks.scale_box(detection.box, small.shape[1] / image.shape[1])
     inner = masks.grow_box(box, _STILL_BOX_SHRINK, *small.shape[:2])
     mask = segmentation.refine(image, segmentation.from_box(small, inner, box))
     return Track(detection.phrase, {anchor: mask}, {anchor: _STILL_SCORE}) if mask.any() else None
-
-
-def _times(box: Box, scale: float) -> Box:
-    return box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale

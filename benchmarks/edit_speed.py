@@ -2,7 +2,8 @@
 
 `python benchmarks/edit_speed.py --out figures.jsonl [--sizes 1.3B,14B] [--small]` on a machine with a GPU; random
 weights of the published sizes, made in memory. Ours: `actors.models.wan_vace.accelerate`, exact but for rounding; and a
-tube of a quarter of the frame. The text encoder is left out (its answer is given), and pictures are not decoded:
+tube of a quarter of the frame; and the approximation `guidance_every = 2`, whose latents are
+compared with those of all passes. The text encoder is left out (its answer is given), and pictures are not decoded:
 neither belongs to a step.
 """
 
@@ -20,7 +21,7 @@ from PIL import Image as PillowImage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from actors.models.wan_vace import GUIDANCE, SMALL_SHIFT, accelerate
+from actors.models.wan_vace import GUIDANCE, SMALL_SHIFT, accelerate, keep_guidance
 
 SIZES: dict[str, dict[str, Any]] = {
     "1.3B": {"num_attention_heads": 12, "ffn_dim": 8960, "num_layers": 30, "vace_layers": list(range(0, 30, 2))},
@@ -31,6 +32,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 FRAME, TUBE = (480, 832), (240, 416)
 STEPS = 4  # timed; one more comes before, in which kernels are chosen
+COMPARED = {"14B": STEPS + 1}  # steps after which the approximation is compared, for want of time; others: 21
 TEXT = 4096  # width of the text encoder's answer
 
 
@@ -53,7 +55,9 @@ def pipeline_of(size: str) -> WanVACEPipeline:
     return pipeline
 
 
-def run(pipeline: WanVACEPipeline, frame: tuple[int, int], num_frames: int) -> tuple[list[float], torch.Tensor]:
+def run(
+    pipeline: WanVACEPipeline, frame: tuple[int, int], num_frames: int, steps: int = STEPS + 1
+) -> tuple[list[float], torch.Tensor]:
     """Seconds of each step after the first, and the latents that came out."""
     height, width = frame
     rng = np.random.default_rng(0)
@@ -79,7 +83,7 @@ def run(pipeline: WanVACEPipeline, frame: tuple[int, int], num_frames: int) -> t
         height=height,
         width=width,
         num_frames=num_frames,
-        num_inference_steps=STEPS + 1,
+        num_inference_steps=steps,
         guidance_scale=GUIDANCE,
         generator=torch.Generator("cpu").manual_seed(0),
         callback_on_step_end=note,
@@ -107,6 +111,13 @@ def measure(size: str, small: bool, out: Path) -> None:
     ours, latents = run(pipeline, frame, count)
     spent = time.perf_counter() - began
     tell("ours", seconds_per_step=float(np.median(ours)), difference=_difference(latents, wanted), first_call=spent)
+    steps = COMPARED.get(size, 21)  # odd: as many with as without the second pass, after the first
+    exact, wanted = (ours, latents) if steps == STEPS + 1 else run(pipeline, frame, count, steps)
+    keep_guidance(pipeline, every=2)
+    half, latents = run(pipeline, frame, count, steps)
+    del pipeline.transformer.forward  # the class's own again
+    figures = {"seconds_per_step": float(np.mean(half)), "exact_seconds_per_step": float(np.mean(exact))}
+    tell("guidance_every 2", steps=steps, difference=_difference(latents, wanted), **figures)
     tubed, _ = run(pipeline, tube, count)
     tell("ours, tube", seconds_per_step=float(np.median(tubed)))
     if torch.cuda.is_available():

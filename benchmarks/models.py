@@ -48,6 +48,7 @@ def run(name: str, options: argparse.Namespace) -> None:
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "RECAST_LOG_WORKERS": "1",
+        **({"VLLM_PLUGINS": ""} if name == "vllm" else {}),  # raw is without ours
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")])),
     }
     started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import ray
 from cluster.local import die_with_parent
 from pipeline.edit_planner import EditPlanner
 from pipeline.ledger import Ledger
+from pipeline.live import Pace
+from pipeline.metrics import SHARD_BYTES, LedgerMetrics, instrument
 from pipeline.planner import Planner
 from pipeline.reconcile import cascade, reconcile, record_dead_jobs, record_dead_sources, remove_missing
+from pipeline.rejudge import rejudge_edits
 from pipeline.settings import Settings
 from pipeline.writer import ShardWriter
 from schemas.config import EngineConfig
@@ -48,18 +52,21 @@ class LedgerHost:
         self._stopping = False
         self._num_workers = num_workers
         self._begun = False
+        self._metrics = LedgerMetrics(run_id)
+        self._pace = Pace(num_workers)
         self._phase: Phase | None = None
         self._phase_over = False
         self._finished = False
-        self._arguments = (Path(out), settings, run_id, driver_pid)
+        self._arguments = (out, settings, run_id, driver_pid)
         self._listing = f"read_parquet('{listing}')"
         self._listing_path = Path(listing)
         self._waves: Any = None
+        self._events: list[dict[str, Any]] = []  # since the last pulse
 
     def take_over(self) -> int:
         """Take the output over; returns the epoch. Not part of construction, since Ray keeps only the text of what an
         actor's constructor raises, and who holds the output is a UserError."""
-        self._ledger = _take_over(*self._arguments)
+        self._ledger = _take_over(*self._arguments, self._tell)
         self._planner: Any = self._make_planner(self._ledger.tables, self._settings, self._listing_path)
         return self._ledger.epoch
 
@@ -76,12 +83,14 @@ class LedgerHost:
         """Open the curation of the next wave; False when there is none."""
         if self._waves is None:
             self._generation = self._planner.generation()
+            self._pace.num_sources = self._planner.num_pending_sources(limit)
             self._waves = self._planner.waves(limit)
         else:
             self._generation += 1
         wave = next(self._waves, None)
         if wave is None:
             return False
+        self._pace.wave_opened(len(wave))
         self._open(Phase.CURATE, iter([wave] if wave else []))
         return True
 
@@ -92,11 +101,14 @@ class LedgerHost:
         config = self._settings.config
         attempts = {Phase.SYNTHESIZE: config.synthesis.max_attempts, Phase.EDIT: config.editing.max_attempts}
         fingerprint = self._settings.fingerprints[phase]
+        self._metrics.update(self._ledger.progress()["phases"])
+        self._metrics.opened(str(phase))
         # Said here, at once: a source that polls may have taken every unit before the driver asks what waits.
         self._phase_over = not self._ledger.open_phase(
             phase, pages, fingerprint, attempts.get(phase, 1), self._num_workers
         )
         self._phase = phase
+        self._pace.phase_opened(phase)
 
     def missing(self) -> tuple[int, int]:
         """How many known sources are not listed any more, of how many."""
@@ -119,11 +131,15 @@ class LedgerHost:
     def record_dead_jobs(self) -> int:
         return self._guarded(lambda: record_dead_jobs(self._ledger, self._listing))
 
+    def rejudge_edits(self) -> int:
+        return self._guarded(lambda: rejudge_edits(self._ledger, self._settings, self._listing))
+
     def cascade(self) -> None:
         self._guarded(lambda: cascade(self._ledger))
 
     def close_wave(self) -> None:
         self._guarded(lambda: self._ledger.record("wave_closed", self._generation, {}))
+        self._pace.wave_closed()
 
     # -- the lease protocol, asked by sources, workers and writers
 
@@ -168,7 +184,12 @@ class LedgerHost:
             self._guarded(self._ledger.tick)
         if self._fatal is not None:
             raise self._fatal
-        return {**self._ledger.progress(), "over": self._phase_over}
+        progress = self._ledger.progress()
+        self._metrics.update(progress["phases"])
+        if not self._phase_over and (note := self._pace.note(progress["phases"])):
+            self._guarded(lambda: self._ledger.record("progress", None, note))
+        events, self._events = self._events, []
+        return {**progress, "over": self._phase_over, "events": events}
 
     def fail(self, message: str, is_mistake: bool) -> None:
         """A worker cannot go on: the settings ask for something that is not there, or there is a bug."""
@@ -178,6 +199,11 @@ class LedgerHost:
         """No new work: leases that have not been started lapse, to be planned again by the next run."""
         self._stopping = self._finished = True
         self._ledger.stop()
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        self._events.append({"event": event, **fields})
+        if event == "committed":
+            self._metrics.committed(fields["seconds"])
 
     def finish(self) -> None:
         """No phase will follow: the source may end."""
@@ -197,14 +223,17 @@ class LedgerHost:
 class WriterHost:
     """A shard writer. A new life of the actor first tells the ledger that the old one's unsealed bytes are lost."""
 
-    def __init__(self, out: str, name: str, config: EngineConfig, epoch: int, ledger: str) -> None:
+    def __init__(self, out: str, name: str, config: EngineConfig, epoch: int, ledger: str, run_id: str) -> None:
         die_with_parent()
         self._name = name
         self._ledger: Any = ray.get_actor(ledger)
         ray.get(self._ledger.writer_lost.remote(name))
-        self._writer = ShardWriter(Path(out), name, config, epoch, self._sealed)
+        self._writer = ShardWriter(out, name, config, epoch, self._sealed)
+        self._bytes, self._num_counted = instrument(SHARD_BYTES, run_id), 0
 
     def _sealed(self, results: list[Result]) -> None:
+        self._bytes.inc(self._writer.num_bytes_sealed - self._num_counted)
+        self._num_counted = self._writer.num_bytes_sealed
         ray.get(self._ledger.deliver.remote(results))
 
     def put(self, results: list[Result]) -> None:
@@ -218,12 +247,12 @@ class WriterHost:
         self._writer.seal()
 
 
-def _take_over(out: Path, settings: Settings, run_id: str, driver_pid: int) -> Ledger:
+def _take_over(out: str, settings: Settings, run_id: str, driver_pid: int, tell: Callable[..., None]) -> Ledger:
     """Take the output over. A run that was killed a moment ago may still be dying: its lock is waited for."""
     deadline = time.monotonic() + TAKEOVER_SECONDS
     while True:
         try:
-            return Ledger(out, settings.config.engine, run_id, driver_pid=driver_pid)
+            return Ledger(out, settings.config.engine, run_id, driver_pid=driver_pid, tell=tell)
         except UserError as error:
             if time.monotonic() > deadline or not _dying(error):
                 raise

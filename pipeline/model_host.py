@@ -2,14 +2,12 @@
 
 import contextlib
 import itertools
-import json
 import os
-import pickle
 import sys
 import tempfile
 import threading
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +16,10 @@ from typing import Any
 
 from actors.profiles import build_role
 from cluster.local import die_with_parent
+from pipeline.metrics import ModelMetrics
+from pipeline.packing import Packed, pack, unpack
+from pipeline.suspects import Suspects
+from pipeline.turns import BusyClock, Room, Turns
 from pipeline.watchdog import Watchdog
 from schemas.config import EngineConfig, RoleConfig
 from schemas.errors import BadInput, Broken, RecastError, UserError
@@ -42,6 +44,10 @@ MERGED = frozenset({"quality", "vlm", "embedder", "image_editor"})
 """Roles that answer item by item. The others answer a call as a whole: what `nearness` gives is comparable within its
 call, a clip is detected and tracked as one."""
 
+PREPARE, COMPUTE = "prepare", "compute"
+"""A role may do its work in two parts: what the first makes of a call's arguments is the one argument of the second,
+a list of its items where calls are merged. The first is done in the thread of its caller, while the model computes."""
+
 LOADING = "loading"
 """The suspect when a process dies of its model."""
 
@@ -55,8 +61,8 @@ class _Call:
 
 
 class ModelHost:
-    """A role's implementation, loaded when the first call comes, in one thread that alone touches it; unless it has
-    `submit`, which answers an item as a future and may be called by any thread: then calls do not wait for each other.
+    """A role's implementation, loaded when the first call comes, in one thread that alone touches it; but any thread
+    may call its `prepare` (PREPARE), or its `submit`, which answers an item as a future: no call waits for others.
 
     A call that fails fails only its caller. Ray restarts a process that died and sends it its calls again, without
     end; so those it was serving when it died are served alone from then on, and after `engine.max_deliveries` deaths
@@ -64,7 +70,14 @@ class ModelHost:
     """
 
     def __init__(
-        self, name: str, role_name: str, role: RoleConfig, engine: EngineConfig, on_gpu: bool, num_threads: int
+        self,
+        name: str,
+        role_name: str,
+        role: RoleConfig,
+        engine: EngineConfig,
+        on_gpu: bool,
+        num_threads: int,
+        run_id: str,
     ) -> None:
         die_with_parent()
         if not on_gpu:  # before anything imports torch
@@ -73,29 +86,48 @@ class ModelHost:
         self._max_deaths = engine.max_deliveries
         self._suspects = Suspects(Path(tempfile.gettempdir()) / f"{name}.suspects.json")
         self._watchdog = Watchdog(engine.row_timeout_seconds)
+        self._metrics = ModelMetrics(role_name, run_id)
         self._role: Any = None
         self._unloadable: UserError | None = None
         self._waiting: deque[_Call] = deque()
         self._lock = threading.Lock()
         self._turns = Turns()
+        self._busy = BusyClock()
+        self._ahead = Room(2 * role.batch_size)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     def ready(self) -> None:
         """The process is up."""
 
-    def call(self, call_id: str, packed: bytes, method: str = "") -> bytes:
-        """The pickled answer to the pickled arguments; method: one of ALSO, "" for the protocol's. Raises what the role
-        raised, or UserError when its model cannot be loaded. Bytes, since what Ray itself hands over is read-only and
-        holds its object store."""
+    def call(self, call_id: str, packed: Packed, method: str = "") -> Packed:
+        """The answer to the arguments, both packed; method: one of ALSO, "" for the protocol's. Raises what the role
+        raised, or UserError when its model cannot be loaded."""
         if self._suspects.deaths[call_id] >= self._max_deaths:
             raise BadInput(Reason.POISON, f"the process of the {self._role_name} died {self._max_deaths} times of this")
-        arguments = pickle.loads(packed)
+        arguments = unpack(packed)
         if self._role is None:
             self._thread.submit(self._loaded).result()
-        given = self._streamed if hasattr(self._role, "submit") else self._batched
-        return pickle.dumps(given(_Call(call_id, arguments, method)), protocol=5)
+        call = _Call(call_id, arguments, method)
+        if hasattr(self._role, "submit"):
+            return pack(self._streamed(call))
+        if hasattr(self._role, PREPARE) and not method and not self._suspects.deaths[call_id]:
+            return pack(self._prepared(call))
+        return pack(self._queued(call))
 
-    def _batched(self, call: _Call) -> Any:
+    def _prepared(self, call: _Call) -> Any:
+        """Few at once: what is prepared takes memory. A suspect is not, so that its model's thread alone has it."""
+        amount = len(call.arguments[0]) if self._role_name in MERGED else self._config.batch_size
+        with self._ahead.taken(amount):
+            with self._watched([call]):
+                try:
+                    call.arguments = (self._role.prepare(*call.arguments),)
+                except Exception as error:
+                    _die_of(error)
+                    raise _told(error) from error
+            call.method = COMPUTE
+            return self._queued(call)
+
+    def _queued(self, call: _Call) -> Any:
         with self._lock:
             self._waiting.append(call)
         self._thread.submit(self._serve)
@@ -103,7 +135,7 @@ class ModelHost:
 
     def _streamed(self, call: _Call) -> Any:
         suspect = self._suspects.deaths[call.id] > 0
-        with self._turns.taken(alone=suspect), self._watched([call]):
+        with self._turns.taken(alone=suspect), self._watched([call]), self._computing([call]):
             try:
                 return [answer.result() for answer in [self._role.submit(item) for item in call.arguments[0]]]
             except Exception as error:
@@ -118,9 +150,25 @@ class ModelHost:
         ):
             yield
 
+    @contextlib.contextmanager
+    def _computing(self, batch: Sequence[_Call]) -> Iterator[None]:
+        num_items = sum(len(call.arguments[0]) for call in batch) if self._is_merged(batch[0]) else 0
+        try:
+            with self._busy.running():
+                yield
+        finally:
+            self._metrics.served(len(batch), num_items, self._busy.seconds)
+
+    def _is_merged(self, call: _Call) -> bool:
+        return self._role_name in MERGED and call.method in {"", COMPUTE}
+
     def attribute(self, name: str) -> Any:
         """A value that the loaded role carries, such as `max_frames` of a video generator."""
         return self._thread.submit(lambda: getattr(self._loaded(), name)).result()
+
+    def busy_seconds(self) -> float:
+        """In which the model was computing, since this process started."""
+        return self._busy.seconds
 
     def close(self) -> None:
         """Free what the model holds."""
@@ -135,7 +183,7 @@ class ModelHost:
             return
         try:
             role = self._loaded()
-            with self._watched(batch):
+            with self._watched(batch), self._computing(batch):
                 answer(getattr(role, batch[0].method or METHOD_OF[self._role_name]), batch)
         except BaseException as error:  # or their callers would wait for ever
             for call in batch:
@@ -151,9 +199,9 @@ class ModelHost:
             return batch
 
     def _may_grow(self, batch: list[_Call]) -> bool:
-        if self._role_name not in MERGED or self._suspects.deaths[batch[0].id]:
+        if not self._is_merged(batch[0]) or self._suspects.deaths[batch[0].id]:
             return False
-        if batch[0].method or self._waiting[0].method:
+        if batch[0].method != self._waiting[0].method:
             return False
         return sum(len(call.arguments[0]) for call in batch) < self._config.batch_size
 
@@ -197,70 +245,6 @@ def _answered_together(method: Any, batch: Sequence[_Call]) -> bool:
     for call, first, last in zip(batch, [0, *ends], ends, strict=False):
         call.answer.set_result(given[first:last])
     return True
-
-
-class Turns:
-    """Room for many, or for one alone; who wants to be alone is let in before those who come later."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._closed = False
-
-    @contextlib.contextmanager
-    def taken(self, alone: bool) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._closed)
-            if alone:
-                self._closed = True
-                self._changed.wait_for(lambda: self._inside == 0)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._closed = self._closed and not alone
-                self._changed.notify_all()
-
-
-class Suspects:
-    """Which calls were being served when the process died, and how often: a file that outlives the process."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._served: Counter[str] = Counter()
-        self.deaths: Counter[str] = Counter()
-        with contextlib.suppress(OSError, ValueError):
-            self.deaths.update(json.loads(path.read_text("utf-8")))
-
-    @contextlib.contextmanager
-    def serving(self, ids: Sequence[str]) -> Iterator[None]:
-        with self._lock:
-            self._served.update(ids)
-            self._write()
-        try:
-            yield
-        finally:
-            with self._lock:
-                for each in ids:
-                    self.deaths.pop(each, None)
-                    self._served.pop(each, None)
-                self._write()
-
-    def forget(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-    def _write(self) -> None:
-        """As it is to be read if this process dies now."""
-        deaths = self.deaths + self._served
-        if not deaths:
-            self.forget()
-            return
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps(deaths), "utf-8")
-        fresh.replace(self._path)
 
 
 def _die_of(error: Exception) -> None:

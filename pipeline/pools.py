@@ -2,27 +2,30 @@
 
     step -> PooledRole (in the worker) -> ModelHost actors (pipeline/model_host.py) -> implementation (actors/)
 
-A call carries pickled bytes and a worker has at most one of them on its way, so the object store holds no more than
-one call per worker; what is over `engine.object_store_mb` waits on disk.
+A worker has at most one call on its way, so the object store holds no more than one call per worker; what is over
+`engine.object_store_mb` waits on disk.
 """
 
 import itertools
 import math
 import os
-import pickle
 import random
 import subprocess
+import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.embedder import cropped
 from actors.profiles import Roles
 from pipeline.model_host import ALSO, METHOD_OF, ModelHost
+from pipeline.packing import pack, unpack
 from schemas.config import EngineConfig, Profile, RoleConfig
 from schemas.errors import UserError
 
@@ -47,7 +50,7 @@ class PooledRole:
     def __init__(self, role_name: str, hosts: Sequence[str], pause: Pause = nullcontext) -> None:
         self._hosts: list[Any] = [ray.get_actor(host) for host in hosts]
         self._turns = itertools.count(random.randrange(len(hosts)))
-        self._pause = pause
+        self._role_name, self._pause = role_name, pause
         setattr(self, METHOD_OF[role_name], partial(self._call, ""))
         for method in ALSO.get(role_name, ()):
             setattr(self, method, partial(self._call, method))
@@ -60,7 +63,9 @@ class PooledRole:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         host = self._hosts[next(self._turns) % len(self._hosts)]
-        return pickle.loads(self._ask(host.call, uuid.uuid4().hex, pickle.dumps(arguments, protocol=5), method))
+        if self._role_name == "embedder" and not method:
+            arguments = (cropped(*arguments),)
+        return unpack(self._ask(host.call, uuid.uuid4().hex, pack(arguments), method))
 
     def _ask(self, method: Any, *arguments: Any) -> Any:
         with self._pause():
@@ -80,13 +85,23 @@ class PooledRoles(Roles):
         super().__init__(profile)
         self._hosts = hosts
         self.pause: Pause = nullcontext  # entered while a pool is waited for
+        self.waited: Counter[str] = Counter()  # seconds for the pool of each role, whatever came of it
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PooledRoles, (self.profile, self._hosts)
 
     def _build(self, role_name: str) -> Any:
         hosts = self._hosts.get(role_name)
-        return PooledRole(role_name, hosts, self.pause) if hosts else super()._build(role_name)
+        return PooledRole(role_name, hosts, partial(self._asking, role_name)) if hosts else super()._build(role_name)
+
+    @contextmanager
+    def _asking(self, role_name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            with self.pause():
+                yield
+        finally:
+            self.waited[role_name] += time.perf_counter() - began
 
 
 class Pools:
@@ -98,16 +113,32 @@ class Pools:
     ) -> None:
         roles = {name: role for name, role in pooled(profile).items() if name in needed}
         parts = gpu_parts(roles, gpus_of_cluster()) if roles else {}
-        self._hosts: list[Any] = []
+        self._hosts: dict[str, list[Any]] = {}
+        self._gpus = {name: parts[name] * role.replicas / PARTS_OF_GPU for name, role in roles.items()}
         names: dict[str, list[str]] = {}
         for role_name in sorted(roles, key=lambda name: -parts[name]):  # the largest first, as they were fitted
             role = roles[role_name]
             names[role_name] = [f"{role_name}-{number}-{run_id}" for number in range(role.replicas)]
-            for name in names[role_name]:
-                host = _host(name, parts[role_name], num_callers)
-                self._hosts.append(host.remote(name, role_name, role, engine, parts[role_name] > 0, _num_threads()))
+            self._hosts[role_name] = [
+                _host(name, parts[role_name], num_callers).remote(
+                    name, role_name, role, engine, parts[role_name] > 0, _num_threads(), run_id
+                )
+                for name in names[role_name]
+            ]
         self.roles = PooledRoles(profile, names)
-        self._await([host.ready.remote() for host in self._hosts])
+        self._await([host.ready.remote() for host in self._all()])
+
+    def _all(self) -> list[Any]:
+        return [host for hosts in self._hosts.values() for host in hosts]
+
+    def usage(self) -> dict[str, dict[str, float]]:
+        """Per role: gpus, what all its replicas hold; busy_seconds, in which its model was computing (the mean of its
+        replicas, since their processes started)."""
+        found = {}
+        for name, hosts in self._hosts.items():
+            busy = ray.get([host.busy_seconds.remote() for host in hosts])
+            found[name] = {"gpus": self._gpus[name], "busy_seconds": round(sum(busy) / len(busy), 2)}
+        return found
 
     def _await(self, answers: list[Any]) -> None:
         late = ray.wait(answers, num_returns=len(answers), timeout=START_SECONDS)[1] if answers else []
@@ -117,12 +148,12 @@ class Pools:
 
     def close(self) -> None:
         """Free the models and end their processes."""
-        closing = [host.close.remote() for host in self._hosts]
+        closing = [host.close.remote() for host in self._all()]
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=CLOSE_SECONDS)
-        for host in self._hosts:
+        for host in self._all():
             ray.kill(host)
-        self._hosts = []
+        self._hosts = {}
 
 
 def gpu_parts(roles: Mapping[str, RoleConfig], nodes: Sequence[Sequence[float]]) -> dict[str, int]:

@@ -42,18 +42,29 @@ class ClipAesthetic:
         self._dtype, self._batch_size = dtype_of(dtype), batch_size
         self._head = _head(_path(head, head_revision, head_file), self._model.config.projection_dim)
         self._measured = MeasuredQuality()
-        self._rate([np.zeros((8, 8, 3), np.uint8)])
+        self.score([np.zeros((8, 8, 3), np.uint8)])
 
     def score(self, images: Sequence[Image]) -> list[dict[str, float]]:
         """Scores in [0, 1] per picture. Raises BadInput when one does not fit into memory."""
-        rated = all_batched(self._rate, images, self._batch_size)
-        measured = self._measured.score(images)
-        return [{**scores, "quality": rating} for scores, rating in zip(measured, rated, strict=True)]
+        return self.compute(self.prepare(images))
+
+    def prepare(self, images: Sequence[Image]) -> list[tuple[Tensor, dict[str, float]]]:
+        """Per picture what the model reads, on its device, and what is measured."""
+        pixels = all_batched(self._pixels, images, self._batch_size)
+        return list(zip(pixels, self._measured.score(images), strict=True))
+
+    def compute(self, prepared: Sequence[tuple[Tensor, dict[str, float]]]) -> list[dict[str, float]]:
+        rated = all_batched(self._rate, [pixels for pixels, _ in prepared], self._batch_size)
+        return [{**scores, "quality": rating} for (_, scores), rating in zip(prepared, rated, strict=True)]
 
     @torch.inference_mode()
-    def _rate(self, images: list[Image]) -> list[float]:
+    def _pixels(self, images: list[Image]) -> list[Tensor]:
         pixels = self._processor(images, return_tensors="pt", device=device())["pixel_values"]
-        embedded = self._model(pixel_values=pixels.to(device(), self._dtype)).image_embeds
+        return list(pixels.to(device(), self._dtype))
+
+    @torch.inference_mode()
+    def _rate(self, pixels: list[Tensor]) -> list[float]:
+        embedded = self._model(pixel_values=torch.stack(pixels)).image_embeds
         ratings = self._head(nn.functional.normalize(embedded.float(), dim=-1)).squeeze(-1)
         return [float(each) for each in ((ratings - _WORST) / (_BEST - _WORST)).clamp(0, 1).cpu()]
 

@@ -6,14 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from schemas import strict_json
 from schemas.questions import Answer, CategoriesAnswer, Question, Unusable
 
 MAX_CHARACTERS = 100_000  # of an answer; the longest valid one has fewer than 50,000
 _REPEATS = re.compile(r"\{0,(\d+)\}\$$")
-
-
-class _NotAnAnswer(ValueError):
-    """Valid for a JSON parser, but of no single meaning."""
 
 
 def json_schema(question: Question) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def read_answer(text: str, question: Question) -> Answer | Unusable:
     if len(text) > MAX_CHARACTERS:
         return _unusable(question, f"{len(text)} characters")
     try:
-        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        found = strict_json.loads(text)
         answer = question.answer.model_validate(found, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -71,17 +68,6 @@ def _unusable(question: Question, why: str) -> Unusable:
     """A message that can be stored: what a model wrote may hold lone surrogates."""
     message = f"{question.answer.__name__}: {' '.join(why.split())}"[:200]
     return Unusable(message.encode("utf-8", "replace").decode("utf-8"))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _NotAnAnswer("a key is given twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise _NotAnAnswer(f"{name} is no JSON")
 
 
 def _bare(schema: Any) -> Any:

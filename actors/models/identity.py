@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, SiglipVisionModel
 
 from actors.models.batching import all_batched
@@ -36,20 +37,31 @@ class _CropEmbedder:
         self._side_px = int(sizes["height"])
         mean = np.array(self._processor.image_mean) * 255
         self._background = np.round(mean).astype(np.uint8)
-        self._describe([(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.bool_))])
+        self.embed([(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.bool_))])
 
     def embed(self, subjects: Sequence[tuple[Image, Mask]]) -> NDArray[np.float32]:
         """(N, D) float32, rows of length 1. Raises ValueError for an empty mask, BadInput when one subject does not fit
         into memory.
         """
-        vectors = all_batched(self._describe, subjects, self._batch_size)
+        return self.compute(self.prepare(subjects))
+
+    def prepare(self, subjects: Sequence[tuple[Image, Mask]]) -> list[Tensor]:
+        """(3, side, side) per subject, on the model's device. Raises what `embed` does."""
+        return all_batched(self._pixels, subjects, self._batch_size)
+
+    def compute(self, pixels: Sequence[Tensor]) -> NDArray[np.float32]:
+        vectors = all_batched(self._describe, pixels, self._batch_size)
         return np.stack(vectors) if vectors else np.zeros((0, self._model.config.hidden_size), np.float32)
 
     @torch.inference_mode()
-    def _describe(self, subjects: list[tuple[Image, Mask]]) -> list[Embedding]:
+    def _pixels(self, subjects: list[tuple[Image, Mask]]) -> list[Tensor]:
         crops = [alone(image, mask, self._side_px, self._background) for image, mask in subjects]
         given = self._processor(crops, return_tensors="pt", device=device(), do_resize=False, do_center_crop=False)
-        pooled = self._model(pixel_values=given["pixel_values"].to(device(), self._dtype)).pooler_output
+        return list(given["pixel_values"].to(device(), self._dtype))
+
+    @torch.inference_mode()
+    def _describe(self, pixels: list[Tensor]) -> list[Embedding]:
+        pooled = self._model(pixel_values=torch.stack(pixels)).pooler_output
         return list(torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy())
 
 
@@ -83,6 +95,7 @@ def alone(image: Image, mask: Mask, side_px: int, background: NDArray[np.uint8])
     top, left = (side - height) // 2, (side - width) // 2
     square = np.empty((side, side, 3), np.uint8)
     square[:] = background
-    square[top : top + height, left : left + width][mask[y0:y1, x0:x1]] = image[y0:y1, x0:x1][mask[y0:y1, x0:x1]]
+    inner = square[top : top + height, left : left + width]
+    cv2.copyTo(image[y0:y1, x0:x1], mask[y0:y1, x0:x1].view(np.uint8), inner)
     method = cv2.INTER_AREA if side > side_px else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(square, (side_px, side_px), interpolation=method), np.uint8)

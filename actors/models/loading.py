@@ -24,9 +24,14 @@ def dtype_of(name: str) -> torch.dtype:
 
 
 def load_model(cls: Any, model: str, revision: str, dtype: str, **arguments: Any) -> Any:
-    """A transformers or diffusers model in eval mode on `device()`. Raises UserError when it is not there."""
+    """A model of transformers in eval mode on `device()`. Raises UserError when it is not there, or lacks
+    weights, which would be drawn at random."""
     load = named(model, cls.from_pretrained)
-    loaded = load(model, revision=revision or None, dtype=dtype_of(dtype), use_safetensors=True, **arguments)
+    options = {"dtype": dtype_of(dtype), "use_safetensors": True, "output_loading_info": True, **arguments}
+    loaded, found = load(model, revision=revision or None, **options)
+    if missing := sorted(found["missing_keys"]):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UserError(f"model {model} lacks the weights {', '.join(missing[:3])}{more}: is it a {cls.__name__}?")
     return loaded.to(device()).eval()
 
 

@@ -33,6 +33,7 @@ TIMEOUT = httpx2.Timeout(None, connect=10.0)  # what comes after is timed as a w
 MAX_TRIES = 3  # of a question that may itself be what breaks the endpoint
 AWAY = frozenset({429, 502, 503, 504})  # said by who stands before the model, which has not seen the question
 SETTINGS_ARE_WRONG = frozenset({401, 403, 404, 405})  # the key, the address or the name of the model
+MAX_RESPONSE_BYTES = 4 * 2**20  # answers are a few kB; some models think aloud before them
 TEMPERATURES = (0.0, 0.7)  # an unusable answer is asked for once more; greedy again would be the same again
 
 
@@ -158,7 +159,8 @@ class EndpointVlm:
         seconds = min(self._timeout_seconds, left)
         try:
             async with asyncio.timeout(seconds):
-                response = await client.post(self._url, json=body)
+                async with client.stream("POST", self._url, json=body) as response:
+                    content = await _read(response)
         except TimeoutError:
             raise _Failed(f"no answer within {seconds:.3g} s") from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
@@ -167,14 +169,14 @@ class EndpointVlm:
             raise _Failed(self._safe(f"{type(error).__name__}: {error}")) from None
         except httpx2.RequestError as error:  # such as a body that is not encoded as its header says
             raise _Refused(self._safe(f"{type(error).__name__}: {error}")) from None
-        self._check(response)
-        return _text_of(response)
+        self._check(response, content)
+        return _text_of(content)
 
-    def _check(self, response: httpx2.Response) -> None:
+    def _check(self, response: httpx2.Response, content: bytes) -> None:
         status = response.status_code
         if response.is_success:
             return
-        said = self._safe(f"status {status}: {response.text}")
+        said = self._safe(f"status {status}: {content.decode('utf-8', 'replace')}")
         if status in SETTINGS_ARE_WRONG or response.is_redirect:
             raise UserError(f"the endpoint {self._url} refuses model {self._model!r}: {said}")
         if status == 429 or response.is_server_error:
@@ -213,10 +215,20 @@ def _data_url(image: Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _text_of(response: httpx2.Response) -> str:
+async def _read(response: httpx2.Response) -> bytes:
+    """The body, unpacked as it comes. Raises _Refused for one that does not end."""
+    content = bytearray()
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > MAX_RESPONSE_BYTES:
+            raise _Refused(f"status {response.status_code} and more than {MAX_RESPONSE_BYTES} bytes")
+    return bytes(content)
+
+
+def _text_of(content: bytes) -> str:
     """What the model wrote; "" when the response is no completion, which is no JSON either."""
     try:
-        text = json.loads(response.content)["choices"][0]["message"]["content"]
+        text = json.loads(content)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     return text if isinstance(text, str) else ""

@@ -7,23 +7,19 @@ asked shape. The seed of a question therefore changes nothing.
 from collections.abc import Sequence
 from typing import Any
 
-import llguidance
-import llguidance.hf
-import llguidance.torch
 import numpy as np
 import torch
 from PIL import Image as PillowImage
-from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, LogitsProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig, StoppingCriteriaList
 
 from actors.models.answers import json_schema, max_bytes, read_answer
 from actors.models.batching import batched
 from actors.models.conversations import conversation
+from actors.models.grammar import Constrained, grammar_tokens
 from actors.models.loading import load_model, load_processor
 from schemas.errors import BadInput, UserError
 from schemas.questions import Answer, CropAnswer, Question, Unusable
 from schemas.video import Image
-
-COMPACT: Any = {"whitespace_flexible": False}
 
 
 class TransformersVlm:
@@ -48,8 +44,7 @@ class TransformersVlm:
             do_sample=False, eos_token_id=self._ends, pad_token_id=self._processor.tokenizer.pad_token_id
         )
         num_tokens = self._model.config.get_text_config().vocab_size
-        tokenizer = self._processor.tokenizer
-        self._grammar_tokens = llguidance.hf.from_tokenizer(tokenizer, n_vocab=num_tokens, eos_token=self._ends[0])
+        self._grammar_tokens = grammar_tokens(self._processor.tokenizer, num_tokens, self._ends[0])
         self.ask([Question(CropAnswer, "Is this picture grey?", [np.full((64, 64, 3), 127, np.uint8)])])  # warm-up
 
     def ask(self, questions: Sequence[Question]) -> list[Answer | Unusable]:
@@ -61,10 +56,12 @@ class TransformersVlm:
     def _answers(self, questions: list[Question]) -> list[Answer | Unusable]:
         inputs = self._inputs(questions).to(self._model.device)
         schemas = [json_schema(question) for question in questions]
+        constrained = Constrained(self._grammar_tokens, schemas)
         written = self._model.generate(
             **inputs,
             max_new_tokens=max(map(max_bytes, schemas)) + 1,
-            logits_processor=[Constrained(self._grammar_tokens, schemas)],
+            logits_processor=[constrained],
+            stopping_criteria=StoppingCriteriaList([constrained.read]),
         )
         texts = self._processor.batch_decode(written[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return [read_answer(text, question) for text, question in zip(texts, questions, strict=True)]
@@ -76,34 +73,6 @@ class TransformersVlm:
         texts = [self._processor.apply_chat_template(chat, add_generation_prompt=True, **quiet) for chat in chats]
         pictures = [part["image"] for chat in chats for part in chat[1]["content"] if part["type"] == "image"]
         return self._processor(text=texts, images=pictures or None, padding=True, return_tensors="pt")
-
-
-class Constrained(LogitsProcessor):
-    """Lets row i of a batch write only what fits schema i, then its end. For one call of `generate`, without beams."""
-
-    def __init__(self, tokens: Any, schemas: list[dict[str, Any]]) -> None:
-        grammars = [llguidance.LLMatcher.grammar_from_json_schema(each, defaults=COMPACT) for each in schemas]
-        self._matchers = [llguidance.LLMatcher(tokens, grammar) for grammar in grammars]
-        for matcher in self._matchers:
-            if matcher.is_error():
-                raise ValueError(f"the schema makes no grammar: {matcher.get_error()}")
-        self._allowed = llguidance.torch.allocate_token_bitmask(len(schemas), tokens.vocab_size)
-        self._threads = llguidance.LLExecutor()  # a mask takes a millisecond per row, one after the other
-        self._started = False
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """input_ids: (rows, length); scores: (rows, tokens), which come back with -inf where a token may not follow."""
-        last = input_ids[:, -1].tolist()
-        for row, matcher in enumerate(self._matchers):
-            if self._started and not matcher.is_stopped():
-                matcher.consume_token(last[row])
-        self._started = True
-        # Of a matcher that has stopped, only the end is allowed.
-        rows = [(matcher, row) for row, matcher in enumerate(self._matchers)]
-        llguidance.torch.fill_next_token_bitmask_par(self._threads, rows, self._allowed)
-        words = self._allowed.to(scores.device, non_blocking=True).unsqueeze(-1)
-        bits = (words >> torch.arange(32, dtype=torch.int32, device=scores.device)) & 1
-        return scores.masked_fill(bits.flatten(1)[:, : scores.shape[1]] == 0, float("-inf"))
 
 
 def _shown(image: Image) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from diffusers import UniPCMultistepScheduler, WanVACEPipeline
 
 from actors.models import latent_frames
 from actors.models.diffusion import hole, load_pipeline, picture, seeded
+from actors.models.guidance import KeptGuidance
 from actors.models.loading import device
+from schemas.errors import UserError
 from schemas.fill import NEUTRAL, VideoFillRequest
 from schemas.video import Image, Mask
 from stages import regions
@@ -37,7 +39,8 @@ class WanVaceGenerator:
     """Role video_generator.
 
     max_frames: of one request. num_steps: of denoising. working_pixels: frames are shrunk to this area at most, each
-    side rounded to a multiple of 16. Raises UserError for a model that is not there.
+    side rounded to a multiple of 16. guidance_every: 1 is exact; n asks what the negative prompt changes at every n-th
+    step only, an approximation (docs/performance.md). Raises UserError for a model that is not there.
     """
 
     uses_surroundings = False
@@ -50,12 +53,16 @@ class WanVaceGenerator:
         max_frames: int = 81,
         num_steps: int = 50,
         working_pixels: int = 832 * 480,
+        guidance_every: int = 1,
     ) -> None:
+        if guidance_every < 1:
+            raise UserError(f"guidance_every is {guidance_every}; 1 asks at every step")
         self.max_frames = max_frames
         self._working_pixels = working_pixels
         self._pipeline = load_pipeline(WanVACEPipeline, model, revision, dtype, full_precision=("vae",))
         if device().type == "cuda":
             accelerate(self._pipeline)
+        self._guidance = keep_guidance(self._pipeline, guidance_every) if guidance_every > 1 else []
         self._num_steps = 2  # one for each expert
         self._warm_up()
         self._num_steps = num_steps
@@ -100,6 +107,8 @@ class WanVaceGenerator:
         shown = [_hidden(frame, masks[n], under[n] if under else None) for n, frame in enumerate(frames)]
         references = [picture(regions.on_white(reference, height, width)) for reference in request.references]
         self._schedule(height * width)
+        for kept in self._guidance:
+            kept.begin()
         made = self._pipeline(
             prompt=request.prompt,
             negative_prompt=", ".join(filter(None, (request.negative, NEGATIVE))),
@@ -129,9 +138,17 @@ class WanVaceGenerator:
 def accelerate(pipeline: Any) -> None:
     """The same operations in fewer kernels, no approximation: each kind of block is compiled once for all its
     repetitions, at the first call of a size. Results differ by rounding (docs/performance.md)."""
-    for transformer in (pipeline.transformer, pipeline.transformer_2):
-        if transformer is not None:
-            transformer.compile_repeated_blocks(fullgraph=True)
+    for transformer in _experts(pipeline):
+        transformer.compile_repeated_blocks(fullgraph=True)
+
+
+def keep_guidance(pipeline: Any, every: int) -> list[KeptGuidance]:
+    """To be told when a generation begins."""
+    return [KeptGuidance(transformer, every) for transformer in _experts(pipeline)]
+
+
+def _experts(pipeline: Any) -> list[Any]:
+    return [expert for expert in (pipeline.transformer, pipeline.transformer_2) if expert is not None]
 
 
 def _num_frames(request: VideoFillRequest) -> int:

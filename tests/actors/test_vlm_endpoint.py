@@ -11,7 +11,7 @@ from email.utils import format_datetime
 import cv2
 import numpy as np
 import pytest
-from synthetic_endpoint import closing, cutting, dripping, hanging, raw, saying, serving, status
+from synthetic_endpoint import closing, cutting, dripping, endless, hanging, raw, saying, serving, status
 
 from actors.models import vlm_endpoint
 from actors.models.vlm_endpoint import EndpointVlm
@@ -130,6 +130,13 @@ def test_what_the_endpoint_does_not_take_is_asked_once(endpoint, code):
     vlm = made(endpoint)
     endpoint.otherwise = status(code, "the picture is too large")
     assert "too large" in one(vlm).message
+    assert len(endpoint.requests) == 1
+
+
+def test_an_answer_that_does_not_end_is_not_read_to_its_end(endpoint):
+    vlm = made(endpoint)
+    endpoint.otherwise = endless
+    assert "bytes" in one(vlm).message
     assert len(endpoint.requests) == 1
 
 

@@ -71,8 +71,8 @@ class Told:
     def __init__(self, *predicted: NDArray[np.float32]) -> None:
         self.predicted = list(predicted)
 
-    def __call__(self, images: list[Image]) -> list[NDArray[np.float32]]:
-        return [self.predicted.pop(0) for _ in images]
+    def __call__(self, pixels: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [torch.from_numpy(self.predicted.pop(0)) for _ in pixels]
 
 
 def test_all_pictures_of_a_clip_have_one_scale_and_glare_does_not_set_it(monkeypatch):
@@ -108,10 +108,10 @@ def test_pictures_too_large_for_one_batch_are_done_one_by_one(monkeypatch, real,
     depth = role("depth", *DEPTH_ANYTHING, batch_size=5)
     predict = depth._predict
 
-    def small(images: list[Image]) -> list[NDArray[np.float32]]:
-        if len(images) > 1:
+    def small(pixels: list[torch.Tensor]) -> list[torch.Tensor]:
+        if len(pixels) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return predict(images)
+        return predict(pixels)
 
     monkeypatch.setattr(depth, "_predict", small)
     for one, other in zip(depth.nearness(*clip), expected, strict=True):

@@ -5,9 +5,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from synthetic_shot import BLUE, RED, Disc, frame_of
 
+from actors.embedder import cropped
 from actors.models.identity import alone
+from schemas.errors import UserError
 from schemas.video import Image, Mask
 from stages import masks
 from tests.models.checkpoints.vision_transformers import build_dinov2, build_dinov3, build_siglip
@@ -115,3 +118,22 @@ def test_bfloat16(subjects):
     )
     assert other.dtype == np.float32
     assert np.allclose((one * other).sum(axis=1), 1, atol=0.01)
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused_and_says_which(tmp_path):
+    build_dinov2(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    lost = {name for name in weights if name.startswith("encoder.layer.0.attention")}
+    save_file({name: weights[name] for name in weights.keys() - lost}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=rf"lacks the weights encoder\.layer\.0\..* and {len(lost) - 3} more"):
+        role("embedder", DINO, str(tmp_path))
+
+
+def test_what_lies_beside_the_box_of_a_mask_changes_nothing(real, subjects):
+    """So subjects travel to their model without it."""
+    assert np.array_equal(real.embed(cropped(subjects)), real.embed(subjects))
+
+
+def test_computing_what_was_prepared_by_several_calls_is_embedding_them(real, subjects):
+    prepared = [*real.prepare(subjects[:1]), *real.prepare(subjects[1:])]
+    assert real.compute(prepared) == pytest.approx(real.embed(subjects), abs=1e-5)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from actors.models import latent_frames
-from actors.models.wan_vace import LARGE_SHIFT, SMALL_SHIFT, WanVaceGenerator
+from actors.models import wan_vace as wan_vace_module
+from actors.models.wan_vace import LARGE_SHIFT, SMALL_SHIFT, WanVaceGenerator, keep_guidance
 from actors.profiles import build_role
 from schemas.config import RoleConfig
 from schemas.errors import UserError
@@ -225,6 +226,53 @@ def test_both_experts_paint() -> None:
     generator.generate(asked())
     assert set(called) == {"transformer", "transformer_2"}
     assert called == sorted(called)  # the first for the noisy steps
+
+
+def passes(generator: WanVaceGenerator, run: Any) -> int:
+    """How often the transformers computed while it ran."""
+    counts = []
+    experts = [generator._pipeline.transformer, generator._pipeline.transformer_2]
+    hooks = [each.blocks[0].register_forward_hook(lambda *_: counts.append(1)) for each in experts if each is not None]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return len(counts)
+
+
+@pytest.mark.parametrize("model", [SMALL, TWO_EXPERTS])
+def test_guidance_may_be_asked_at_every_second_step(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each expert asks at its first step, third step, ...; a generation does not depend on the one before."""
+    path = publish(model, BUILDS[model])
+    exact = WanVaceGenerator(path, UNPINNED, "float32", num_steps=6)
+    approximate = WanVaceGenerator(path, UNPINNED, "float32", num_steps=6, guidance_every=2)
+    request = asked()
+    wanted = exact.generate(request)
+    assert passes(exact, lambda: exact.generate(request)) == 12
+    made = approximate.generate(request)
+    assert passes(approximate, lambda: approximate.generate(request)) == 9
+    assert same(made, approximate.generate(request))
+    monkeypatch.setattr(wan_vace_module, "GUIDANCE", 1.0)
+    without = exact.generate(request)
+    assert 0 < difference(made, wanted) < 0.5 * difference(without, wanted)
+
+
+def difference(first: list[Image], second: list[Image]) -> float:
+    return float(np.mean([np.abs(a.astype(np.float64) - b).mean() for a, b in zip(first, second, strict=True)]))
+
+
+def test_guidance_kept_for_one_step_is_exact(small: WanVaceGenerator) -> None:
+    request = asked()
+    wanted = small.generate(request)
+    forward = small._pipeline.transformer.forward
+    (kept,) = keep_guidance(small._pipeline, every=1)
+    kept.begin()
+    assert same(small.generate(request), wanted)
+    small._pipeline.transformer.forward = forward
+
+
+def test_guidance_at_no_step_is_a_mistake() -> None:
+    with pytest.raises(UserError, match="guidance_every is 0"):
+        WanVaceGenerator(SMALL, UNPINNED, "float32", guidance_every=0)
 
 
 @pytest.mark.parametrize("num_frames", [1, 5, 9, 17, 33, 81, 121])

@@ -2,19 +2,24 @@
 
 import json
 import shutil
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import jsonschema
+import llguidance
 import llguidance.hf
 import numpy as np
 import pytest
 import torch
 
 from actors.models.answers import json_schema, max_bytes, read_answer
-from actors.models.vlm_transformers import Constrained, TransformersVlm
+from actors.models.grammar import COMPACT, SLICES, Constrained, grammar_tokens
+from actors.models.vlm_transformers import TransformersVlm
 from actors.profiles import build_role
 from schemas.config import RoleConfig
 from schemas.errors import UserError
-from schemas.questions import CaptionAnswer, CategoriesAnswer, CropAnswer, Question, Unusable, VerdictAnswer
+from schemas.questions import CaptionAnswer, CategoriesAnswer, ClipAnswer, CropAnswer, Question, Unusable, VerdictAnswer
 from schemas.reasons import Reason
 from tests.models.checkpoints import qwen3_vl, qwen35
 from tests.models.hub import CACHE, publish
@@ -39,7 +44,7 @@ def tokenizer():
 def write(tokenizer, questions: list[Question], seed: int, closing: float) -> list[str]:
     """What a model with random scores writes under the schemas; `closing`: how much it likes to end a text."""
     generator = torch.Generator().manual_seed(seed)
-    tokens = llguidance.hf.from_tokenizer(tokenizer, n_vocab=len(tokenizer) + 8, eos_token=tokenizer.eos_token_id)
+    tokens = grammar_tokens(tokenizer, len(tokenizer) + 8, tokenizer.eos_token_id)
     schemas = [json_schema(question) for question in questions]
     processor = Constrained(tokens, schemas)
     written = torch.full((len(questions), 1), 5)  # a prompt
@@ -47,6 +52,7 @@ def write(tokenizer, questions: list[Question], seed: int, closing: float) -> li
         scores = torch.randn(len(questions), len(tokenizer) + 8, generator=generator)  # a padded vocabulary
         scores[:, tokenizer.convert_tokens_to_ids('"')] += closing
         written = torch.cat([written, processor(written, scores).argmax(dim=1, keepdim=True)], dim=1)
+        processor.read(written, scores)
         if (written[:, -1] == tokenizer.eos_token_id).all():
             break
     assert (written[:, -1] == tokenizer.eos_token_id).all(), "the longest answer is longer than its bound"
@@ -71,12 +77,14 @@ def test_random_scores_write_nothing_but_answers(tokenizer, closing):
 )
 def test_what_people_write_is_allowed(tokenizer, text):
     """The schema must not forbid what a good answer says, in any language."""
-    tokens = llguidance.hf.from_tokenizer(tokenizer, eos_token=tokenizer.eos_token_id)
+    tokens = grammar_tokens(tokenizer, len(tokenizer), tokenizer.eos_token_id)
     schema = json_schema(Question(CaptionAnswer, "?"))
     wanted = json.dumps({"short": text, "long": text, "instruction": text}, ensure_ascii=False, separators=(",", ":"))
     processor = Constrained(tokens, [schema])
     ids = [5, *tokenizer.encode(wanted, add_special_tokens=False), tokenizer.eos_token_id]
     for position in range(1, len(ids)):
+        if position > 1:
+            processor.read(torch.tensor([ids[:position]]), None)
         scores = processor(torch.tensor([ids[:position]]), torch.zeros(1, tokens.vocab_size))
         assert scores[0, ids[position]] == 0, tokenizer.decode(ids[1:position])
     assert torch.isinf(scores[0]).sum() == tokens.vocab_size - 1, "after the end nothing but the end"
@@ -89,8 +97,44 @@ def test_categories_hold_no_punctuation_that_detectors_split_at(tokenizer):
         assert not set(".,;:") & set("".join(word for words in json.loads(text)["categories"] for word in words))
 
 
+def test_slices_change_no_mask(tokenizer):
+    """Against llguidance's own, which knows nothing of our texts, at every step of answers of every kind."""
+    end, size = tokenizer.eos_token_id, len(tokenizer)
+    plain = llguidance.hf.from_tokenizer(tokenizer, n_vocab=size, eos_token=end)
+    questions = [Question(kind, "?", [PICTURE]) for kind in (*KINDS, ClipAnswer)]
+    schemas = [json_schema(question) for question in questions]
+    ours = Constrained(grammar_tokens(tokenizer, size, end), schemas)
+    grammars = [llguidance.LLMatcher.grammar_from_json_schema(each, defaults=COMPACT) for each in schemas]
+    theirs = [llguidance.LLMatcher(plain, grammar) for grammar in grammars]
+    expected = llguidance.torch.allocate_token_bitmask(len(schemas), size)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        scores = ours(None, torch.randn(len(schemas), size, generator=generator))
+        for row, matcher in enumerate(theirs):
+            llguidance.torch.fill_next_token_bitmask(matcher, expected, row)
+        bits = (expected.unsqueeze(-1) >> torch.arange(32)) & 1
+        assert torch.equal(scores.isfinite(), bits.flatten(1)[:, :size] == 1)
+        chosen = scores.argmax(dim=1)
+        for matcher, token in zip(theirs, chosen.tolist(), strict=True):
+            if not matcher.is_stopped():
+                matcher.consume_token(token)
+        ours.read(chosen[:, None], scores)
+
+
+def test_vllm_slices_the_vocabulary_as_we_do(tokenizer, monkeypatch):
+    """Its backend calls `llguidance.hf.from_tokenizer(tokenizer, size)`, after it has called its plugins."""
+    asked = []
+    monkeypatch.setattr(llguidance.hf, "from_tokenizer", lambda *given, **named: asked.append((given, named)))
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    plugin = EntryPoint("recast", project["entry-points"]["vllm.general_plugins"]["recast"], "vllm.general_plugins")
+    for _ in range(2):
+        plugin.load()()
+    llguidance.hf.from_tokenizer(tokenizer, 512)
+    assert asked == [((tokenizer, 512), {"slices": SLICES})]
+
+
 def test_a_schema_that_is_no_grammar_is_a_bug(tokenizer):
-    tokens = llguidance.hf.from_tokenizer(tokenizer, eos_token=tokenizer.eos_token_id)
+    tokens = grammar_tokens(tokenizer, len(tokenizer), tokenizer.eos_token_id)
     with pytest.raises(ValueError, match="grammar"):
         Constrained(tokens, [{"type": "string", "pattern": "("}])
 

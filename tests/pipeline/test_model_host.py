@@ -1,7 +1,6 @@
 """The host of a model, without Ray: what is merged, what is split, and who pays for an error."""
 
 import json
-import pickle
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline import model_host
-from pipeline.model_host import ModelHost, Suspects
+from pipeline.model_host import ModelHost
+from pipeline.packing import pack, unpack
+from pipeline.suspects import Suspects
 from schemas.config import EngineConfig, RoleConfig
 from schemas.errors import BadInput, Broken, UserError
 from schemas.reasons import Reason
@@ -62,13 +63,13 @@ def start(model, monkeypatch):
     def begin(role_name="vlm", batch_size=100, build=lambda *_: model):
         monkeypatch.setattr(model_host, "build_role", build)
         role = RoleConfig(implementation="a:B", model="hub/id", batch_size=batch_size)
-        return ModelHost("host", role_name, role, EngineConfig(), True, 1)
+        return ModelHost("host", role_name, role, EngineConfig(), True, 1, "run")
 
     return begin
 
 
 def ask(host, *arguments, call_id="x"):
-    return pickle.loads(host.call(call_id, pickle.dumps(arguments)))
+    return unpack(host.call(call_id, pack(arguments)))
 
 
 def at_once(host, model, *calls):
@@ -282,8 +283,109 @@ def test_another_method_of_a_role_is_asked_alone(start, model):
     model.gate.set()
     model.draw = lambda prompt, size: f"{prompt} of {size}"
     host = start("image_editor")
-    assert pickle.loads(host.call("1", pickle.dumps(("a dog", 3)), "draw")) == "a dog of 3"
+    assert unpack(host.call("1", pack(("a dog", 3)), "draw")) == "a dog of 3"
     with host._lock:
         host._waiting.extend([model_host._Call("a", (["x"],)), model_host._Call("b", ("y", 1), "draw")])
     assert [call.id for call in host._next_batch()] == ["a"]
     assert [call.id for call in host._next_batch()] == ["b"]
+
+
+class TwoParts:
+    """Prepares items in the callers' threads, computes in its own."""
+
+    def __init__(self) -> None:
+        self.gate, self.computing = threading.Event(), threading.Event()
+        self.prepared: list[str] = []
+        self.batches: list[list[str]] = []
+        self.threads: set[int] = set()
+
+    def ask(self, items):
+        return self.compute(self.prepare(items))
+
+    def prepare(self, items):
+        if "bad" in items:
+            raise BadInput(Reason.BLURRED, "too blurred")
+        self.prepared += items
+        return [item.upper() for item in items]
+
+    def compute(self, items):
+        self.threads.add(threading.get_ident())
+        self.batches.append(list(items))
+        self.computing.set()
+        self.gate.wait(10)
+        return [f"answer to {item}" for item in items]
+
+
+@pytest.fixture
+def parts():
+    return TwoParts()
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_calls_are_prepared_while_others_compute_and_computed_together(start, parts, callers):
+    host = start(build=lambda *_: parts, batch_size=4)
+    first = callers.submit(ask, host, ["a"], call_id="1")
+    assert parts.computing.wait(10)
+    rest = [callers.submit(ask, host, given, call_id=given[0]) for given in (["b", "c"], ["d"])]
+    until(lambda: len(host._waiting) == 2)
+    assert sorted(parts.prepared) == ["a", "b", "c", "d"]
+    parts.gate.set()
+    answers = [call.result(10) for call in (first, *rest)]
+    assert answers == [["answer to A"], ["answer to B", "answer to C"], ["answer to D"]]
+    assert sorted(map(sorted, parts.batches)) == [["A"], ["B", "C", "D"]]
+    assert len(parts.threads) == 1
+
+
+def test_no_more_is_prepared_than_two_batches(start, parts, callers):
+    host = start(build=lambda *_: parts, batch_size=1)
+    calls = [callers.submit(ask, host, [item], call_id=item) for item in "abcd"]
+    assert parts.computing.wait(10)
+    until(lambda: len(host._waiting) == 1)
+    assert len(parts.prepared) == 2
+    parts.gate.set()
+    assert sorted(call.result(10)[0] for call in calls) == [f"answer to {item}" for item in "ABCD"]
+
+
+def test_what_cannot_be_prepared_fails_its_caller_alone(start, parts, callers):
+    host = start(build=lambda *_: parts)
+    parts.gate.set()
+    bad, good = (callers.submit(ask, host, [item], call_id=item) for item in ("bad", "good"))
+    assert good.result(10) == ["answer to GOOD"]
+    with pytest.raises(BadInput, match="too blurred"):
+        bad.result(10)
+
+
+def test_a_suspect_is_prepared_where_it_is_computed(start, parts, callers, tmp_path):
+    """Or a death while it is prepared beside another call would be blamed on both, again and again."""
+    (tmp_path / "host.suspects.json").write_text(json.dumps({"suspect": 1}))
+    host = start(build=lambda *_: parts)
+    suspect = callers.submit(ask, host, ["s"], call_id="suspect")
+    assert parts.computing.wait(10)
+    after = callers.submit(ask, host, ["t"], call_id="t")
+    until(lambda: host._waiting)
+    parts.gate.set()
+    assert [suspect.result(10), after.result(10)] == [["answer to S"], ["answer to T"]]
+    assert parts.batches == [["S"], ["T"]]
+
+
+def test_arrays_travel_beside_their_pickle_and_come_back_writable():
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    given = ([image, image[:, ::2], image], {"name": "x", "none": np.zeros((0, 3), np.float32)})
+    packed = pack(given)
+    assert len(packed[0]) < 1000
+    assert any(np.shares_memory(image, array) for array in packed[1])
+    for array in packed[1]:
+        array.flags.writeable = False  # as Ray hands them over
+    images, rest = unpack(packed)
+    assert packed[1] == []
+    assert all(np.array_equal(one, other) for one, other in zip(images, given[0], strict=True))
+    assert images[0] is images[2]
+    assert rest["none"].shape == (0, 3)
+    images[0][:] = 0
+    assert image.any()
