@@ -152,7 +152,7 @@ class EngineConfig(_Section):
 
     wave_size: int = Field(256, ge=1)  # sources per wave: what the near-duplicate barrier waits for
     micro_batch: int = Field(8, ge=1)  # units per lease, at most
-    credit: int = Field(8, ge=1)  # leased, not yet delivered units per worker
+    credit: int = Field(16, ge=1)  # leased, not yet delivered units per worker: one micro-batch in work, one to follow
     max_deliveries: int = Field(3, ge=1)
     row_timeout_seconds: float = Field(600.0, gt=0)  # a row that runs longer is shot with its process
     stall_seconds: float = Field(1800.0, gt=0)  # no unit settled for so long: the phase is aborted

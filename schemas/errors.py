@@ -3,6 +3,7 @@
 RecastError
 ├── UserError      the user's mistake: one line on stderr, exit 2
 ├── BadInput       bad data: the row gets this reason code, the rest goes on
+├── Unreachable    storage or a network is down for longer than it is worth waiting: later the same may pass
 ├── Broken         a model or its device cannot go on in this process; a new one can
 └── Fenced         another process took the output over; this one must stop writing at once
 
@@ -31,6 +32,10 @@ class BadInput(RecastError):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+
+class Unreachable(RecastError):
+    """What is out of reach now, after retries. It says nothing about the data: a unit that meets it stays pending."""
 
 
 class Broken(RecastError):

@@ -16,6 +16,7 @@ from schemas.video import Image
 # Control and zero-width characters, line breaks, and what turns the direction of writing.
 INVISIBLE = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 VISIBLE = rf"^[^{INVISIBLE}]*$"
+SEPARATORS = ".,;:"  # detectors read several nouns in one text and split it where these stand
 _SPACES = r" \u00a0\u3000"
 _MAX_COUNT = 20
 _SCORES = [step / 20 for step in range(21)]
@@ -28,8 +29,7 @@ def _offered(longest: int, without: str = "") -> WithJsonSchema:
 
 
 Unit01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), WithJsonSchema({"type": "number", "enum": _SCORES})]
-# Detectors read several nouns in one text and split it where these stand.
-Word = Annotated[str, Field(min_length=1, max_length=40, pattern=VISIBLE), _offered(40, ".,;:")]
+Word = Annotated[str, Field(min_length=1, max_length=40, pattern=VISIBLE), _offered(40, SEPARATORS)]
 
 Phrase = Annotated[str, Field(min_length=1, max_length=80, pattern=VISIBLE), _offered(80)]
 Count = Annotated[

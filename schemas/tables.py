@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-VERSION = 3
+VERSION = 4
 """Bumped with every change below; pipeline/migrations.py brings older outputs up to date."""
 
 _COMMON = [
@@ -178,6 +178,7 @@ TABLES: dict[str, pa.Schema] = {
         ("num_children", pa.int32()),  # 0 is an answer too
         ("num_deliveries", pa.int32()),
         ("inputs", pa.string()),  # digest of the rows consumed, where key and fingerprint do not fix them
+        ("seconds", _SCORES),  # wall seconds of a worker in the attempt that settled it, as in `attempts`
     ),
     # Units that took their worker process down, so that a restart does not give them their chances anew.
     "suspects": _table(
@@ -189,7 +190,7 @@ TABLES: dict[str, pa.Schema] = {
     # One row per takeover and per closed wave: the epochs that fence older committers, and the history of runs.
     "runs": _table(
         ("epoch", pa.int64()),
-        ("event", pa.string()),  # started | wave_closed | finished | stopped
+        ("event", pa.string()),  # started | wave_closed | progress | finished | stopped | compacted | retried
         ("generation", pa.int64()),
         ("detail", pa.string()),  # JSON
     ),

@@ -83,7 +83,7 @@ class Result:
     stage: str = ""
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     members: dict[str, bytes] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)  # wall seconds per step, kept with an attempt
+    seconds: dict[str, float] = field(default_factory=dict)  # wall seconds: "total", per step, "ROLE.wait" for a model
 
     @property
     def id(self) -> str:
