@@ -66,12 +66,12 @@ def build(videos: list[Path], out: Path, **environment: str) -> subprocess.Popen
     return recast("build", *videos, "--out", out, *SETTINGS, **environment)
 
 
-def members(out: Path) -> dict[str, list[str]]:
+def members(out: str | Path) -> dict[str, list[str]]:
     rows = read_tables(out).query("select key, member_sha256 from samples where status = 'ok'").to_pylist()
     return {row["key"]: row["member_sha256"] for row in rows}
 
 
-def repeated(out: Path) -> int:
+def repeated(out: str | Path) -> int:
     tables = read_tables(out)
     names = ("sources", "clips", "subjects", "pairs", "samples", "attempts", "rejects", "settled")
     return sum(
