@@ -5,15 +5,15 @@ frames -> kinds of subjects -> boxes -> masks, followed, repaired, shared out by
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from actors.profiles import Roles
-from cluster.storage import category_of, content_hash
+from cluster.folder import output_folder
+from cluster.storage import category_of, stamp_of, video_at
 from pipeline import sheets, tracks_file
-from pipeline.edit_rows import JOB, TURNS, options_of
+from pipeline.edit_rows import JOB, TURNS, inputs_hash, options_of
 from pipeline.engine import OUT_OF_REACH
 from schemas.config import Config, EditConfig
 from schemas.edit import Action, Bound, EditJob, Turn
@@ -63,7 +63,9 @@ class AlignJob:
         payload = unit.payload
         row = {name: payload[name] for name in ("uri", "stamp", "name", "request")} | {"key": unit.key}
         try:
-            row["content_hash"] = content_hash(payload["path"])
+            if row["stamp"] is None:  # listed without
+                row["stamp"] = stamp_of(payload["path"])
+            row["content_hash"] = inputs_hash(JOB.validate_json(payload["request"]))
             self._align(payload, unit.key, row)
         except BadInput as bad:
             if bad.reason in OUT_OF_REACH and payload["seen_hash"] is not None:
@@ -77,11 +79,12 @@ class AlignJob:
         """Fills the row as far as it comes: what was found is shown even where nothing can be bound to it."""
         job: EditJob = JOB.validate_json(payload["request"])
         how = options_of(job, self._config.editing)
-        probe = media.probe(payload["path"])
-        shown, num_frames = _look(payload["path"], how)
+        video = video_at(payload["path"])
+        probe = media.probe(video)
+        shown, num_frames = _look(video, how)
         category = category_of(payload["path"]) or self._config.mining.category
         phrases = self._phrases(job.turns, shown, category, job.seed)
-        tracks = self._track(payload["path"], phrases, how)
+        tracks = self._track(video, phrases, how)
         if not tracks:
             raise _nothing_found(phrases)
         names = [track.name for track in tracks]
@@ -93,9 +96,8 @@ class AlignJob:
             bound = self._with_references(bound, payload, key)
         row["preview"] = _preview(payload, key, shown, tracks, bound)
         row["bound"] = TURNS.dump_json(bound).decode()
-        path = Path(tracks_file.NAME) / f"{key}.npz"
-        tracks_file.write(Path(payload["out"]) / path, tracks)
-        row["tracks"] = str(path)
+        row["tracks"] = f"{tracks_file.NAME}/{key}.npz"
+        tracks_file.write(output_folder(payload["out"]), row["tracks"], tracks)
 
     def _with_references(
         self, turns: Sequence[Sequence[Bound]], payload: dict[str, Any], key: str
@@ -111,7 +113,7 @@ class AlignJob:
                 seed = seed_of(key, len(drawn), "reference")
                 picture = self._roles.image_editor.draw(REFERENCE.format(target=edit.target), [], *REFERENCE_PX, seed)
                 name = f"{payload['name']}-{len(drawn) + 1}"
-                drawn[edit.target] = sheets.write(Path(payload["out"]), sheets.REFERENCES, name, key, picture)
+                drawn[edit.target] = sheets.write(output_folder(payload["out"]), sheets.REFERENCES, name, key, picture)
             return replace(each, edit=replace(edit, reference=drawn[edit.target]))
 
         return [[with_reference(each) for each in turn] for turn in turns]
@@ -123,7 +125,7 @@ class AlignJob:
         named = [edit for turn in turns for edit in turn.edits] if self._roles.detector.reads_phrases else []
         return edit_prompts.phrases_for(named, seen)
 
-    def _track(self, path: str, phrases: Sequence[str], how: EditConfig) -> list[InstanceTrack]:
+    def _track(self, path: media.VideoSource, phrases: Sequence[str], how: EditConfig) -> list[InstanceTrack]:
         roles = self._roles
         tracker = Tracker(
             roles.detector.detect,
@@ -175,7 +177,7 @@ def _nothing_found(phrases: Sequence[str]) -> BadInput:
     return BadInput(Reason.TARGET_ABSENT, f"none of this was found in the clip: {', '.join(phrases)}")
 
 
-def _look(path: str, how: EditConfig) -> tuple[list[Frame], int]:
+def _look(path: media.VideoSource, how: EditConfig) -> tuple[list[Frame], int]:
     """Some frames spread over the clip, at working size, and how many it has. Raises BadInput(TOO_LONG)."""
     shown, every, count = list[Frame](), 1, 0
     for frame in media.decode(path, how.working_short_side_px):
@@ -201,7 +203,7 @@ def _preview(
 ) -> str:
     pictures = {frame.index: frame.image for frame in shown}
     sheet = contact_sheet.contact_sheet(pictures, tracks, [each for turn in turns for each in turn])
-    return sheets.write(Path(payload["out"]), sheets.PREVIEWS, payload["name"], key, sheet)
+    return sheets.write(output_folder(payload["out"]), sheets.PREVIEWS, payload["name"], key, sheet)
 
 
 def _best_view(bound: Bound, found: Sequence[InstanceFacts], shown: Sequence[Frame]) -> tuple[Frame, Box]:

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from actors.profiles import Roles, check_implementations
-from cluster.storage import list_sources
+from cluster.sources import list_sources
+from pipeline import stamps
 from pipeline.caption import CaptionSample
 from pipeline.curate import CurateSource
 from pipeline.engine import Step
@@ -22,8 +23,8 @@ from pipeline.planner import Planner, write_listing
 from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
 from pipeline.settings import Settings
+from pipeline.storage_errors import storage_errors
 from pipeline.synthesize import SynthesizeSample
-from pipeline.tables import storage_errors
 from schemas.errors import UserError
 from schemas.work import BUILD_PHASES, Phase
 
@@ -53,23 +54,32 @@ class Options:
     yes: bool = False
 
 
-def build(sources: list[str], out: Path, settings: Settings, options: Options, show: Show, say: Say) -> Outcome:
+def build(
+    sources: list[str],
+    out: str | Path,
+    settings: Settings,
+    options: Options,
+    show: Show,
+    say: Say,
+    product: Product = PRODUCT,
+) -> Outcome:
     """Build, resume or rebuild the dataset at `out`. Raises UserError before anything is written for bad arguments."""
     began = time.monotonic()
     check_implementations(settings.profile)
-    fetch_for_new(out, settings, PRODUCT.phases, say)
+    fetch_for_new(out, settings, product.phases, say)
     deadline = began + options.max_hours * 3600 if options.max_hours is not None else None
     with scratch() as folder:
         listing = folder / "listing.parquet"
         with storage_errors(folder):
             outcome = Outcome(num_sources=write_listing(list_sources(sources), listing))
         check_writable(out)
+        stamps.fill(listing, out, "sources")
 
         def work(run: Run) -> None:
             outcome.seconds["start"] += time.monotonic() - began
             _session(Session(run, outcome, show, say), options)
 
-        in_sessions(work, out, settings, listing, partial(_make, settings), deadline, PRODUCT, say)
+        in_sessions(work, out, settings, listing, partial(_make, settings), deadline, product, say)
     outcome.seconds["total"] = time.monotonic() - began
     return outcome
 

@@ -1,9 +1,9 @@
 """New words for a sample whose caption settings changed: its images are copied byte for byte into a new shard."""
 
 from functools import lru_cache
-from pathlib import Path
 
 from actors.profiles import Roles
+from cluster.folder import output_folder
 from pipeline.shards import ShardReader
 from schemas.config import Config
 from schemas.errors import BadInput
@@ -42,4 +42,4 @@ class CaptionSample:
 
 @lru_cache(maxsize=1)
 def _reader(out: str) -> ShardReader:
-    return ShardReader(Path(out))
+    return ShardReader(output_folder(out))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from cluster.folder import Folder
 from pipeline import edited_files
 from pipeline.compact import referenced_shards, shard_files
 from pipeline.rows import CHILD_TABLE
@@ -35,12 +36,12 @@ def check(out: str | Path) -> list[Problem]:
     tables = read_tables(out)
     found = [
         *_duplicate_keys(tables),
-        *_bytes(Path(out), tables),
-        *_edits(Path(out), tables),
-        *_tracks(Path(out), tables),
+        *_bytes(tables),
+        *_edits(tables),
+        *_tracks(tables),
         *_children(tables),
         *_dead_letters(tables),
-        *_orphans(Path(out), tables),
+        *_orphans(tables),
     ]
     return sorted(found, key=lambda problem: not problem.is_error)
 
@@ -52,14 +53,14 @@ def _duplicate_keys(tables: Snapshot) -> Iterator[Problem]:
             yield Problem("duplicate_key", f"{table}/{row['key']}", f"{row['n']} rows have this key")
 
 
-def _bytes(out: Path, tables: Snapshot) -> Iterator[Problem]:
+def _bytes(tables: Snapshot) -> Iterator[Problem]:
     sql = "SELECT key, shard, members, member_sha256 FROM samples WHERE status = 'ok' ORDER BY shard, key"
     rows = (row for batch in tables.query_batches(sql) for row in batch.to_pylist())
     for shard, samples in groupby(rows, key=lambda row: row["shard"]):
-        yield from _shard(out, shard, samples)
+        yield from _shard(tables.root, shard, samples)
 
 
-def _shard(out: Path, shard: str | None, samples: Iterator[Row]) -> Iterator[Problem]:
+def _shard(out: Folder, shard: str | None, samples: Iterator[Row]) -> Iterator[Problem]:
     if shard is None:
         for row in samples:
             yield Problem("no_shard", f"samples/{row['key']}", "the row names no shard")
@@ -97,7 +98,7 @@ def _sample(row: Row, reader: ShardReader) -> Iterator[Problem]:
             )
 
 
-def _edits(out: Path, tables: Snapshot) -> Iterator[Problem]:
+def _edits(tables: Snapshot) -> Iterator[Problem]:
     sql = "SELECT key, video, video_sha256 FROM edits WHERE status = 'ok' ORDER BY key"
     for row in tables.query(sql).to_pylist():
         where = f"edits/{row['key']}"
@@ -105,18 +106,18 @@ def _edits(out: Path, tables: Snapshot) -> Iterator[Problem]:
             yield Problem("no_video", where, "the row names no video")
             continue
         try:
-            is_same = edited_files.sha256(out / row["video"]) == row["video_sha256"]
+            is_same = edited_files.sha256(tables.root, row["video"]) == row["video_sha256"]
         except OSError as error:
-            yield Problem("unreadable_video", where, f"{row['video']}: {error.strerror}")
+            yield Problem("unreadable_video", where, f"{row['video']}: {error.strerror or error}")
             continue
         if not is_same:
             yield Problem("checksum", where, f"{row['video']} does not have the bytes the row was written for")
 
 
-def _tracks(out: Path, tables: Snapshot) -> Iterator[Problem]:
+def _tracks(tables: Snapshot) -> Iterator[Problem]:
     """Without its tracks an aligned job cannot be edited."""
     for row in tables.query("SELECT key, tracks FROM jobs WHERE status = 'ok' ORDER BY key").to_pylist():
-        if not row["tracks"] or not (out / row["tracks"]).is_file():
+        if not row["tracks"] or not tables.root.exists(row["tracks"]):
             yield Problem("no_tracks", f"jobs/{row['key']}", f"{row['tracks'] or 'no file of tracks'} is not there")
 
 
@@ -148,12 +149,11 @@ def _dead_letters(tables: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _orphans(out: Path, tables: Snapshot) -> Iterator[Problem]:
+def _orphans(tables: Snapshot) -> Iterator[Problem]:
     referenced = referenced_shards(tables)
-    for path in shard_files(out):
-        shard = str(path.relative_to(out))
-        if shard not in referenced:
-            yield Problem("orphan_shard", shard, "no row refers to it; `recast compact` removes it", is_error=False)
-    for path in stray_files(out, tables):
-        message = "no row refers to it; `recast compact` removes it"
-        yield Problem("stray_file", str(path.relative_to(out)), message, is_error=False)
+    message = "no row refers to it; `recast compact` removes it"
+    for file in shard_files(tables.root):
+        if file.name not in referenced:
+            yield Problem("orphan_shard", file.name, message, is_error=False)
+    for name in stray_files(tables):
+        yield Problem("stray_file", name, message, is_error=False)

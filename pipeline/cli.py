@@ -7,17 +7,19 @@ Exit 0 done, 1 finished with failures over the configured bound or a failed chec
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from pipeline.cli_schedule import app as schedule
+from pipeline.cli_submit import app as submit
 from pipeline.failures import Failure, run_guarded
 from pipeline.progress import Progress
+from pipeline.visible import Terminal
 from schemas.work import Outcome
 
 app = typer.Typer(
@@ -29,13 +31,17 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="The models that profiles name.")
 app.add_typer(models, name="models")
-_out = Console(soft_wrap=True)
-_err = Console(stderr=True, soft_wrap=True)
+app.add_typer(submit, name="submit")
+app.add_typer(schedule, name="schedule")
+_out = Terminal()
+_err = Terminal(stderr=True)
 
-Out = Annotated[Path, typer.Argument(help="The output folder of a build.", show_default=False)]
+Out = Annotated[str, typer.Argument(help="The output: a folder or s3://BUCKET/PREFIX.", show_default=False)]
 Sources = Annotated[list[str], typer.Argument(help="Videos: files, folders, globs, a .txt list, a Parquet table.")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="Shipped name or .toml. [default: as before]")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", help="section.name=value; may be repeated.")]
+Category = Annotated[str | None, typer.Option(help="What to call subjects that nothing else names.")]
+MaxHours = Annotated[float | None, typer.Option(min=0, help="Stop after this, everything committed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable result on stdout.")]
 
 
@@ -48,19 +54,34 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def recast(
     show_version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="Of S3, for s3:// anywhere. [default: AWS_ENDPOINT_URL]")
+    ] = None,
+    aws_profile: Annotated[str | None, typer.Option(help="Of the AWS configuration. [default: AWS_PROFILE]")] = None,
+    no_sign_request: Annotated[bool, typer.Option("--no-sign-request", help="Public buckets, no credentials.")] = False,
+    log_json: Annotated[
+        str | None, typer.Option(envvar="RECAST_LOG_JSON", help="Append what happens to this file, JSON; - is stderr.")
+    ] = None,
 ) -> None:
     """Turn videos into subject-driven image datasets, and into edited videos."""
+    from cluster.s3 import configure
+
+    configure(endpoint_url, aws_profile, no_sign_request)
+    if log_json is not None:
+        from pipeline.journal import write_to
+
+        write_to(log_json)
 
 
 @app.command()
 def build(
     sources: Sources,
-    out: Annotated[Path, typer.Option(help="Where the dataset is, or will be.")],
+    out: Annotated[str, typer.Option(help="Where the dataset is, or will be.")],
     profile: ProfileName = None,
     assignments: Assignments = None,
-    category: Annotated[str | None, typer.Option(help="What to call subjects that nothing else names.")] = None,
+    category: Category = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N sources, by key.")] = None,
-    max_hours: Annotated[float | None, typer.Option(min=0, help="Stop after this, everything committed.")] = None,
+    max_hours: MaxHours = None,
     sync: Annotated[bool, typer.Option("--sync", help="Remove what came from sources no longer given.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to a --sync that removes more than 10 %.")] = False,
     as_json: AsJson = False,
@@ -71,22 +92,29 @@ def build(
     from pipeline.settings import resolve
     from pipeline.status import show, status
 
-    chosen = list(assignments or [])
-    if category is not None:
-        chosen.append(f"mining.category={json.dumps(category)}")
-    settings = resolve(out, profile, chosen)
+    settings = resolve(out, profile, _chosen(assignments, category))
     options = Options(limit, max_hours, sync, yes)
     with Progress(_err) as progress:
         outcome = run_build(sources, out, settings, options, progress.show, progress.say)
-    found = {**status(out), "this_run": outcome.detail()}
-    if as_json:
-        _print_json(found)
+    found = status(out)
+    _finish(outcome, found if as_json else None, lambda: show(found, _out))
+    _check_failures(outcome.counts, settings.config.engine.max_failed_share)
+
+
+def _chosen(assignments: list[str] | None, category: str | None) -> list[str]:
+    named = [] if category is None else [f"mining.category={json.dumps(category)}"]
+    return [*(assignments or []), *named]
+
+
+def _finish(outcome: Any, found: dict[str, Any] | None, show: Callable[[], None]) -> None:
+    """Print what came of a run, as JSON if `found` is given; leave with 130 if somebody stopped it."""
+    if found is not None:
+        _print_json({**found, "this_run": outcome.detail()})
     else:
-        show(found, _out)
+        show()
         _out.print(f"took {outcome.seconds['total']:.0f} s", highlight=False)
     if outcome.stopped in ("SIGINT", "SIGTERM"):
         raise typer.Exit(130)
-    _check_failures(outcome.counts, settings.config.engine.max_failed_share)
 
 
 def _check_failures(counts: Mapping[str, Mapping[str, int]], bound: float) -> None:
@@ -103,7 +131,7 @@ Prompts = Annotated[
 
 @app.command()
 def edit(
-    out: Annotated[Path, typer.Option(help="Where the edited videos are, or will be.")],
+    out: Annotated[str, typer.Option(help="Where the edited videos are, or will be.")],
     sources: Annotated[list[str] | None, typer.Argument(help="Videos, as for build; none with --jobs.")] = None,
     prompts: Prompts = None,
     jobs: Annotated[Path | None, typer.Option(help="A JSONL file, a clip and its edits per line.")] = None,
@@ -111,8 +139,8 @@ def edit(
     seed: Annotated[int, typer.Option(min=0, help="Another one draws it another way.")] = 0,
     profile: ProfileName = None,
     assignments: Assignments = None,
-    category: Annotated[str | None, typer.Option(help="What to call subjects that nothing else names.")] = None,
-    max_hours: Annotated[float | None, typer.Option(min=0, help="Stop after this, everything committed.")] = None,
+    category: Category = None,
+    max_hours: MaxHours = None,
     as_json: AsJson = False,
 ) -> None:
     """Change any number of subjects in videos, and leave everything else as it is."""
@@ -122,21 +150,12 @@ def edit(
     from pipeline.edit_results import show as show_results
     from pipeline.settings import resolve
 
-    chosen = list(assignments or [])
-    if category is not None:
-        chosen.append(f"mining.category={json.dumps(category)}")
-    settings = resolve(out, profile, chosen)
+    settings = resolve(out, profile, _chosen(assignments, category))
     wanted = requested(sources or [], prompts or [], jobs, seed, settings)
     with Progress(_err) as progress:
         outcome, keys = run_edit(wanted, out, settings, progress.show, progress.say, preview, max_hours)
     found = results(out, keys)
-    if as_json:
-        _print_json({"jobs": found, "this_run": outcome.detail()})
-    else:
-        show_results(found, out, _out)
-        _out.print(f"took {outcome.seconds['total']:.0f} s", highlight=False)
-    if outcome.stopped in ("SIGINT", "SIGTERM"):
-        raise typer.Exit(130)
+    _finish(outcome, {"jobs": found} if as_json else None, lambda: show_results(found, out, _out))
     failed = sum(entry["status"] in ("rejected", "failed") for entry in found)
     failed += sum(phase[Outcome.UNAVAILABLE] for phase in outcome.counts.values())  # of these no row says so
     if failed > settings.config.engine.max_failed_share * len(found):
@@ -144,16 +163,43 @@ def edit(
 
 
 @app.command()
-def status(out: Out, as_json: AsJson = False) -> None:
-    """What is done, what was dropped and why, and the latest runs."""
-    from pipeline.status import show
-    from pipeline.status import status as read
+def plan(
+    sources: Sources,
+    profile: ProfileName = None,
+    assignments: Assignments = None,
+    sample: Annotated[int, typer.Option(min=2, help="Sources to build, into a temporary output.")] = 24,
+    workers: Annotated[int | None, typer.Option(min=1, help="To plan for. [default: as many as here]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a few sources, then say time, CPU and GPU hours, disk and number of samples for all."""
+    from pipeline.plan import plan as run_plan
+    from pipeline.plan_words import show as show_plan
 
-    found = read(out)
+    with Progress(_err) as progress:
+        found = run_plan(sources, profile, list(assignments or []), sample, workers, progress.show, progress.say)
     if as_json:
-        _print_json(found)
+        _print_json(found.to_json())
     else:
-        show(found, _out)
+        show_plan(found, _out)
+
+
+@app.command()
+def status(
+    out: Out,
+    as_json: AsJson = False,
+    list_versions: Annotated[bool, typer.Option("--versions", help="What each run left, and what it changed.")] = False,
+    span: Annotated[str | None, typer.Option("--diff", help="Two versions, A..B, or A and now: row by row.")] = None,
+) -> None:
+    """What is done, what was dropped and why, and the run in progress or the latest ones; or OUT's versions."""
+    from pipeline import status as now
+    from pipeline import versions
+
+    if span is not None:
+        _print(versions.diff(out, span), versions.show_diff, as_json)
+    elif list_versions:
+        _print(versions.listed(out), versions.show, as_json)
+    else:
+        _print(now.status(out), now.show, as_json)
 
 
 @app.command()
@@ -248,10 +294,21 @@ def check_models(profile: Chosen, as_json: AsJson = False) -> None:
         _out.print(f"{profile} can run here", highlight=False, markup=False)
 
 
+def _print(found: Any, show: Callable[[Any, Terminal], None], as_json: bool) -> None:
+    if as_json:
+        _print_json(found)
+    else:
+        show(found, _out)
+
+
 def _print_json(found: Any) -> None:
-    sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(found, indent=2, default=str) + "\n")
 
 
 def main() -> None:
     """Entry point of the `recast` command."""
     sys.exit(run_guarded(app, _err))
+
+
+if __name__ == "__main__":
+    main()

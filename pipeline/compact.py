@@ -5,7 +5,6 @@ a new shard only after it is in place, and an old one goes only after no row poi
 """
 
 import hashlib
-import os
 import tarfile
 import time
 import uuid
@@ -13,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import edited_files, failpoints
+from cluster.folder import File, Folder
+from pipeline import failpoints
 from pipeline.ledger import Ledger
 from pipeline.shards import ShardReader, kind_of
 from pipeline.stray_files import stray_files
 from pipeline.tables import Row, Snapshot
-from pipeline.writer import SPOOL, Tar
+from pipeline.writer import Tar
 from schemas.config import EngineConfig
 
 GRACE_SECONDS = 3600.0
@@ -47,8 +47,9 @@ def compact(out: str | Path, config: EngineConfig, run_id: str = "", grace_secon
         done = Compacted()
         _rewrite(ledger, config.shard_mb * 1_000_000, done)
         failpoints.hit("compact_after_commit")
-        _remove_unreferenced(Path(out), ledger.tables, grace_seconds, done)
-        _remove_strays(Path(out), ledger.tables, grace_seconds, done)
+        _remove_unreferenced(ledger.tables, grace_seconds, done)
+        _remove_strays(ledger.tables, grace_seconds, done)
+        ledger.out.clear_abandoned(grace_seconds)
         ledger.tables.maintain()
         ledger.close("compacted", {"written": done.shards_written, "removed": done.shards_removed})
         return done
@@ -61,8 +62,9 @@ def referenced_shards(tables: Snapshot) -> set[str]:
     return set(found["shard"].to_pylist())
 
 
-def shard_files(out: Path) -> Iterator[Path]:
-    yield from sorted((out / "shards").glob("*.tar"))
+def shard_files(out: Folder) -> Iterator[File]:
+    """Without those that are still being written."""
+    yield from (file for file in out.files("shards") if file.name.count("/") == 1 and file.name.endswith(".tar"))
 
 
 def _rewrite(ledger: Ledger, max_bytes: int, done: Compacted) -> None:
@@ -84,7 +86,7 @@ def _rewrite(ledger: Ledger, max_bytes: int, done: Compacted) -> None:
             moved = []
     _point(ledger, moved)
     for shard in left - referenced_shards(ledger.tables):
-        os.utime(ledger.out / shard)  # its grace begins now
+        ledger.out.touch(shard)  # its grace begins now
 
 
 def _point(ledger: Ledger, rows: list[Row]) -> None:
@@ -134,41 +136,40 @@ def _settled_shard(rows: list[Row], reader: ShardReader) -> str | None:
     """The shard that holds exactly these samples under its content's name already."""
     shards = {row["shard"] for row in rows}
     shard = str(next(iter(shards)))
-    if len(shards) > 1 or Path(shard).name.count("-") != 1:  # a writer's name: kind-epoch-uuid
+    if len(shards) > 1 or shard.rpartition("/")[2].count("-") != 1:  # a writer's name: kind-epoch-uuid
         return None
     members = [name for row in rows for name in row["members"]]
     return shard if list(reader.index(shard)) == members else None
 
 
-def _write_shard(out: Path, rows: list[Row], reader: ShardReader) -> str:
-    tar = Tar(out / SPOOL / f"compact-{uuid.uuid4().hex}.tar")
+def _write_shard(out: Folder, rows: list[Row], reader: ShardReader) -> str:
+    tar = Tar(out.scratch() / f"compact-{uuid.uuid4().hex}.tar")
     for row in rows:
         for name in row["members"]:
             tar.add(name, reader.read(row["shard"], name))
     tar.finish()
     with tar.path.open("rb") as file:
         name = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    shard = Path("shards") / f"{_kind(rows[0])}-{name}.tar"
-    tar.seal(out / shard)
-    return str(shard)
+    shard = f"shards/{_kind(rows[0])}-{name}.tar"
+    tar.seal(out, shard)
+    return shard
 
 
-def _remove_unreferenced(out: Path, tables: Snapshot, grace_seconds: float, done: Compacted) -> None:
+def _remove_unreferenced(tables: Snapshot, grace_seconds: float, done: Compacted) -> None:
     referenced = referenced_shards(tables)
-    for path in shard_files(out):
-        if str(path.relative_to(out)) in referenced:
+    for file in list(shard_files(tables.root)):
+        if file.name in referenced:
             continue
-        status = path.stat()
-        if time.time() - status.st_mtime < grace_seconds:
+        if time.time() - file.modified < grace_seconds:
             done.shards_in_grace += 1
             continue
-        path.unlink()
+        tables.root.delete(file.name)
         done.shards_removed += 1
-        done.bytes_removed += status.st_size
+        done.bytes_removed += file.size
 
 
-def _remove_strays(out: Path, tables: Snapshot, grace_seconds: float, done: Compacted) -> None:
-    for path in stray_files(out, tables):
-        if time.time() - path.stat().st_mtime >= grace_seconds:
-            edited_files.remove(path)
+def _remove_strays(tables: Snapshot, grace_seconds: float, done: Compacted) -> None:
+    for name, modified in stray_files(tables).items():
+        if time.time() - modified >= grace_seconds:
+            tables.root.delete(name)
             done.files_removed += 1

@@ -3,7 +3,7 @@
 from typing import Any
 
 from actors.profiles import Roles
-from cluster.storage import category_of, content_hash
+from cluster.storage import category_of, content_hash, stamp_of, video_at
 from schemas.config import Config
 from schemas.errors import BadInput
 from schemas.keys import clip_key
@@ -16,9 +16,9 @@ from stages.curation import Measured
 class CurateSource:
     """A source in, its `sources` row and one `clips` row per shot out.
 
-    Payload: uri, path, stamp, wave; seen_hash and seen_generation of an earlier look; known_hash and known_row when
-    that content was curated under this fingerprint (then nothing is decoded). Raises BadInput(MISSING | UNREADABLE)
-    for a source that was seen before and cannot be read now.
+    Payload: uri, path, stamp (None: not asked for yet), wave; seen_hash and seen_generation of an earlier look;
+    known_hash and known_row when that content was curated under this fingerprint (then nothing is decoded). Raises
+    BadInput(MISSING | UNREADABLE) for a source that was seen before and cannot be read now.
     """
 
     def __init__(self, roles: Roles, config: Config) -> None:
@@ -27,20 +27,23 @@ class CurateSource:
 
     def __call__(self, unit: Unit) -> Result:
         payload = unit.payload
-        source = {"key": unit.key, "uri": payload["uri"], "stamp": payload["stamp"], "wave": payload["wave"]}
+        stamp = stamp_of(payload["path"]) if payload["stamp"] is None else payload["stamp"]
+        source = {"key": unit.key, "uri": payload["uri"], "stamp": stamp, "wave": payload["wave"]}
         try:
+            if payload["stamp"] is None:  # listed without
+                source["stamp"] = stamp_of(payload["path"])
             source["content_hash"] = content_hash(payload["path"])
         except BadInput as bad:
             if payload["seen_hash"] is not None:
                 raise  # out of reach, not gone: what is known of it stays
-            return _rejected(unit, source, bad)
+            return _rejected(unit, {**source, "stamp": ""}, bad)  # so that it is looked at again once it can be read
         try:
             seen = source["content_hash"] == payload["seen_hash"]
             source["generation"] = payload["seen_generation"] if seen else payload["wave"]
             if source["content_hash"] == payload.get("known_hash"):
                 row = _named({**payload["known_row"], **source}, payload["path"])
                 return Result(Phase.CURATE, unit.key, rows={"sources": [row]})
-            measured = curation.measure(unit.payload["path"], self._config, self._roles.quality.score)
+            measured = curation.measure(video_at(payload["path"]), self._config, self._roles.quality.score)
         except BadInput as bad:
             return _rejected(unit, source, bad)
         clips = [self._clip(source, measured, number) for number in range(len(measured.shots))]

@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from actors.profiles import Roles, check_implementations
-from cluster.storage import list_sources, path_of, stamp_of
+from cluster.sources import list_sources
+from pipeline import stamps
 from pipeline.align import AlignJob
 from pipeline.edit_jobs import jobs_of, read_jobs
 from pipeline.edit_planner import EditPlanner, write_jobs
-from pipeline.edit_rows import JOB, options_of
+from pipeline.edit_rows import JOB, options_of, stamp_of_job
 from pipeline.edit_video import EditVideo
 from pipeline.engine import Step
 from pipeline.free_text import understand
@@ -22,7 +23,7 @@ from pipeline.models import fetch_for_new
 from pipeline.run import Product, Run, ask, check_writable, scratch
 from pipeline.session import Outcome, Say, Session, Show, in_sessions
 from pipeline.settings import Settings, roles_of
-from pipeline.tables import storage_errors
+from pipeline.storage_errors import storage_errors
 from schemas.edit import EditJob, Turn
 from schemas.errors import UserError
 from schemas.work import EDIT_PHASES, Phase
@@ -64,7 +65,7 @@ def _checked(job: EditJob, settings: Settings) -> EditJob:
 
 def edit(
     jobs: Iterable[EditJob],
-    out: Path,
+    out: str | Path,
     settings: Settings,
     show: Show,
     say: Say,
@@ -85,6 +86,7 @@ def edit(
             keys = write_jobs(map(_listed, jobs), listing)
         outcome = Outcome(num_sources=len(keys))
         check_writable(out)
+        stamps.fill(listing, out, "jobs")
 
         def work(run: Run) -> None:
             outcome.seconds["start"] += time.monotonic() - began
@@ -105,12 +107,13 @@ def _check_roles(settings: Settings, phases: Sequence[Phase]) -> None:
 
 def _stream(session: Session, phases: Sequence[Phase]) -> None:
     for phase in phases:
+        if phase is Phase.EDIT and (reopened := ask(session.run.ledger.rejudge_edits.remote())):
+            session.outcome.changed["reopened_edits"] += reopened
         ask(session.run.ledger.open_phase.remote(phase))
         session.phase(phase)
         if phase is Phase.ALIGN:
             ask(session.run.ledger.record_dead_jobs.remote())
 
 
-def _listed(job: EditJob) -> dict[str, str]:
-    stamp = stamp_of(path_of(job.source))
-    return {"uri": job.source, "stamp": stamp, "name": job.name, "request": JOB.dump_json(job).decode()}
+def _listed(job: EditJob) -> dict[str, str | None]:
+    return {"uri": job.source, "stamp": stamp_of_job(job), "name": job.name, "request": JOB.dump_json(job).decode()}

@@ -14,17 +14,19 @@ A jobs file is JSONL, one object per line; blank lines and lines that begin with
 empty `to` removes, an empty `select` adds. A reference picture is a path relative to the jobs file.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cluster.storage import path_of, uri_of
+from cluster.s3 import is_s3
+from cluster.storage import path_of, stamp_of, uri_of
+from pipeline.mistakes import one_line
+from schemas import strict_json
 from schemas.edit import Edit, EditJob, Turn
 from schemas.errors import UserError
 from schemas.keys import digest
@@ -37,7 +39,7 @@ _MAX_NAME_BYTES = 160
 """Of the 255 that file systems take: a mark, a key and a suffix are added."""
 _MARK_LENGTH = 12  # two of ten thousand jobs of one stem share it in less than one file of a million
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_NAME = re.compile(r"[^/\\\x00-\x1f<>:\"|?*]+")
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f<>:\"|?*]+")
 
 
 class _Line(BaseModel):
@@ -155,13 +157,13 @@ def _job(line: str, folder: Path, understand: Understand) -> EditJob:
     if len(line) > MAX_LINE_CHARACTERS:
         raise UserError(f"a line of more than {MAX_LINE_CHARACTERS} characters")
     try:
-        given = json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant)
+        given = strict_json.loads(line)
         json.dumps(
             given, ensure_ascii=False
         ).encode()  # half a surrogate pair is no text: neither file nor table takes it
         found = _JobLine.model_validate(given)
     except ValidationError as error:
-        raise UserError(_one_line(error)) from None
+        raise UserError(one_line(error, "key", [*_JobLine.model_fields, *_EditLine.model_fields])) from None
     except RecursionError:
         raise UserError("nested too deeply") from None
     except ValueError as error:
@@ -195,7 +197,11 @@ def _edit(line: _EditLine, number: int, folder: Path, is_first: bool) -> Edit:
     if is_first and edit.selector.above:
         raise UserError(f"edit {number}: {line.select!r}: no turn came before this one")
     reference = ""
-    if line.reference:
+    if is_s3(line.reference):
+        reference = path_of(line.reference)
+        if not stamp_of(reference):
+            raise UserError(f"edit {number}: no reference picture {reference}, or it may not be read")
+    elif line.reference:
         picture = folder / line.reference
         if not picture.is_file():
             raise UserError(f"edit {number}: no reference picture {line.reference!r} in {str(folder)!r}")
@@ -205,7 +211,7 @@ def _edit(line: _EditLine, number: int, folder: Path, is_first: bool) -> Edit:
 
 def _uri(source: str, folder: Path) -> str:
     if _URI.match(source):
-        return source
+        return path_of(source) if is_s3(source) else source
     if "\x00" in source:
         raise UserError("source: a NUL in it")
     return uri_of(str(folder / source))
@@ -215,7 +221,7 @@ def _stem(source: str) -> str:
     """A name after the source's own, without what no file system takes."""
     base = source if _URI.match(source) and not source.startswith("file://") else path_of(source)
     stem = Path(base).stem.encode("utf-8", "replace").decode("utf-8")
-    name = re.sub(r"[/\\\x00-\x1f<>:\"|?*]", "_", stem).lstrip(".")
+    name = re.sub(r"[/\\\x00-\x1f\x7f-\x9f<>:\"|?*]", "_", stem).lstrip(".")
     return name.encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore") or "clip"
 
 
@@ -230,25 +236,3 @@ def _mark(job: EditJob) -> str:
     ]
     scenes = [turn.scene for turn in job.turns]
     return digest("edit job", job.source, turns, scenes, job.seed, dict(job.options))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "function")))
-    what = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        known = [*_JobLine.model_fields, *_EditLine.model_fields]
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        what = "no such key" + (f"; did you mean {close[0]!r}?" if close else "")
-    return " ".join(f"{where}: {what}".split() if where else what.split())

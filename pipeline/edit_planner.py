@@ -23,7 +23,7 @@ CHUNK = 50_000  # jobs held while they are listed
 LISTING = pa.schema([(name, pa.string()) for name in ("key", "uri", "stamp", "name", "request")])
 
 
-def write_jobs(jobs: Iterable[dict[str, str]], path: Path) -> list[str]:
+def write_jobs(jobs: Iterable[dict[str, str | None]], path: Path) -> list[str]:
     """The jobs a run was asked for, each with the columns of LISTING but its key, as Parquet. Their keys."""
     keys, waiting = list[str](), iter(jobs)
     with pq.ParquetWriter(path, LISTING) as writer:
@@ -50,7 +50,7 @@ class EditPlanner:
             from {self._listing} l
             left join jobs j on j.key = l.key
             left join settled t on t.phase = 'align' and t.parent_key = l.key and t.fingerprint = '{fingerprint}'
-            where (t.key is null or j.stamp is distinct from l.stamp)
+            where (t.key is null or l.stamp is not null and j.stamp is distinct from l.stamp)
                 and not (l.stamp = '' and j.content_hash is not null) -- out of reach, not gone
             order by l.name, l.key
         """
@@ -92,6 +92,10 @@ class EditPlanner:
             sql = f"""select count(*) as n from settled t semi join {self._listing} l on l.key = t.parent_key
                 where t.phase = '{phase}' and t.fingerprint <> '{self._settings.fingerprints[phase]}'"""
             counts[str(phase)] = int(self._tables.query(sql).to_pylist()[0]["n"])
+        wanted, current = self._settings.fingerprints["edit_verdict"], self._settings.fingerprints[Phase.EDIT]
+        sql = f"""select count(*) as n from attempts a semi join {self._listing} l on l.key = a.parent_key
+            where a.decision is distinct from '{wanted}' and a.fingerprint = '{current}'"""
+        counts["edit_verdict"] = int(self._tables.query(sql).to_pylist()[0]["n"])
         return {name: count for name, count in counts.items() if count}
 
     def _pages(self, sql: str, unit: Any) -> Iterator[list[Unit]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cluster.folder import Folder, output_folder
 from pipeline import sheets
 from pipeline.edit_rows import JOB, TURNS
 from pipeline.tables import read_tables
@@ -16,7 +17,7 @@ MAX_SHOWN = 40
 """Jobs that are listed for people; --json lists all."""
 
 
-def results(out: Path, keys: Collection[str] | None = None) -> list[dict[str, Any]]:
+def results(out: str | Path, keys: Collection[str] | None = None) -> list[dict[str, Any]]:
     """JSON values per job, by name: name, uri, status (aligned | edited | rejected | failed), reason, message, edits
     (each with the instances it is about), preview, video and sheet (paths below the output; the sheet shows the edit
     below its source, also one that failed), verdict. keys: only these."""
@@ -29,16 +30,19 @@ def results(out: Path, keys: Collection[str] | None = None) -> list[dict[str, An
         left join rejects r on r.parent_key = j.key and r.task = t.task and r.status <> 'removed'
         where j.status <> 'removed' order by j.name, j.key
     """
-    rows = read_tables(out).query(sql).to_pylist()
+    tables = read_tables(out)
+    rows = tables.query(sql).to_pylist()
     wanted = None if keys is None else set(keys)
-    return [_entry(row, out) for row in rows if wanted is None or row["key"] in wanted]
+    pictures = {file.name for folder in (sheets.EDITED, sheets.FAILED) for file in tables.root.files(folder)}
+    return [_entry(row, pictures) for row in rows if wanted is None or row["key"] in wanted]
 
 
-def _entry(row: dict[str, Any], out: Path) -> dict[str, Any]:
+def _entry(row: dict[str, Any], pictures: set[str]) -> dict[str, Any]:
     entry = {name: row[name] for name in ("name", "uri", "preview", "video")}
     entry["verdict"] = dict(row["verdict"]) if row["verdict"] else None
     entry["edits"] = _edits(row)
-    entry["sheet"] = sheets.found(out, sheets.EDITED if row["video"] else sheets.FAILED, row["name"], row["key"])
+    sheet = sheets.path_of(sheets.EDITED if row["video"] else sheets.FAILED, row["name"], row["key"])
+    entry["sheet"] = sheet if sheet in pictures else None
     if row["aligned"] != "ok":
         return {**entry, "status": row["aligned"], "reason": row["why_not"], "message": row["message"]}
     if row["outcome"] is None:
@@ -57,11 +61,11 @@ def _edits(row: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def show(found: list[dict[str, Any]], out: Path, console: Console) -> None:
+def show(found: list[dict[str, Any]], out: str | Path, console: Console) -> None:
     """The same for people: two lines each, never cut, so that a path can be copied from any terminal."""
     for entry in found[:MAX_SHOWN]:
         changes = "; ".join(map(_told, entry["edits"]))
-        for line in (f"{entry['name']}: {changes}", f"    {_outcome(entry, out)}"):
+        for line in (f"{entry['name']}: {changes}", f"    {_outcome(entry, output_folder(out))}"):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     if len(found) > MAX_SHOWN:
         console.print(f"and {len(found) - MAX_SHOWN} more: --json lists all", highlight=False)
@@ -72,11 +76,11 @@ def _told(edit: dict[str, Any]) -> str:
     return f"{edit['edit']}" + (f" ({', '.join(instances)})" if instances else "")
 
 
-def _outcome(entry: dict[str, Any], out: Path) -> str:
+def _outcome(entry: dict[str, Any], out: Folder) -> str:
     if entry["video"]:
-        return str(out / entry["video"])
+        return out.address(entry["video"])
     picture = entry["sheet"] or entry["preview"]
-    look = str(out / picture) if picture else ""
+    look = out.address(picture) if picture else ""
     if entry["status"] == "aligned":
         return look or "not edited yet"
     meaning = Reason(entry["reason"]).meaning if entry["reason"] else ""

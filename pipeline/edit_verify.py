@@ -20,6 +20,7 @@ from schemas.tracks import InstanceTrack, MaskVideo
 from schemas.video import Footage, Image, Mask
 from stages import contact_sheet, edit_checks, edit_verdict, encoding, masks, paste_back
 from stages.edit_motion import Part
+from stages.media import VideoSource
 
 NUM_LOOKED_AT = 8
 """Frames of an edit that detectors and embedders are asked about."""
@@ -57,7 +58,9 @@ class Asked:
     seed: int
 
 
-def verify(roles: Roles, path: str, written: Path, asked: Asked, thresholds: EditThresholds) -> tuple[Verdict, Image]:
+def verify(
+    roles: Roles, path: VideoSource, written: Path, asked: Asked, thresholds: EditThresholds
+) -> tuple[Verdict, Image]:
     """The verdict on the stored video, never on what was in memory; and some of it above its source, to look at."""
     region: MaskVideo = np.logical_or.reduce([each.masks for each in asked.passes])
     looked_at = {round(at) for at in np.linspace(0, len(region) - 1, NUM_LOOKED_AT)}

@@ -4,15 +4,17 @@ tracks -> retargeted masks -> passes, back to front -> windows, paste-back -> en
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import cv2
 import numpy as np
 
 from actors.profiles import Roles
+from cluster.folder import Folder, output_folder
+from cluster.s3 import is_s3
+from cluster.storage import read_file, video_at
 from pipeline import edit_verify, edited_files, sheets, tracks_file
 from pipeline.edit_rows import JOB, TURNS, options_of
 from pipeline.edit_verify import Asked
@@ -27,10 +29,11 @@ from schemas.sample import Verdict
 from schemas.tracks import InstanceTrack, MaskVideo
 from schemas.video import Image, OutputFormat
 from schemas.work import Outcome, Phase, Result, Unit
-from stages import camera, edit_clip, encoding, passes, retargeting
+from stages import camera, edit_clip, encoding, media, passes, retargeting
 from stages.camera import Survey
 from stages.edit_clip import Generation
 from stages.leakage import Leakage
+from stages.pictures import decode_picture
 from stages.tubes import Sizing
 
 
@@ -47,16 +50,16 @@ class EditVideo:
     def __call__(self, unit: Unit) -> Result:
         began = perf_counter()
         payload = unit.payload
-        out = Path(payload["out"])
+        out = output_folder(payload["out"])
         how = options_of(JOB.validate_json(payload["request"]), self._config.editing)
-        tracks = tracks_file.read(out / payload["tracks"])
+        tracks = tracks_file.read(out, payload["tracks"])
         part = edited_files.part(out, unit.key, unit.attempt)
         try:
             bound = TURNS.validate_json(payload["bound"])
             turns = [_passes(turn, tracks, out, how.joint) for turn in bound]
             leakages = [Leakage(tracks, turn) for turn in turns]
             frames = self._edited(unit, tracks, turns, leakages, how)
-            encoded = encoding.encode(payload["path"], frames, part, OutputFormat(how.format))
+            encoded = encoding.encode(video_at(payload["path"]), frames, part, OutputFormat(how.format))
         except BadInput as bad:
             if bad.reason in OUT_OF_REACH:
                 raise
@@ -67,7 +70,7 @@ class EditVideo:
             edits, [each for turn in turns for each in turn], tracks, seed_of(unit.key, unit.attempt, "verdict")
         )
         thresholds = self._config.edit_thresholds
-        verdict, sheet = edit_verify.verify(self._roles, payload["path"], encoded.path, asked, thresholds)
+        verdict, sheet = edit_verify.verify(self._roles, video_at(payload["path"]), encoded.path, asked, thresholds)
         shares = [share for each in leakages for row in each.shares() for share in row if share is not None]
         scores = verdict.scores | {"leakage": max(shares, default=0.0)}  # reported, not judged
         seconds = {"edit": drawn - began, "verify": perf_counter() - drawn}
@@ -107,7 +110,7 @@ class EditVideo:
     ) -> Iterator[Image]:
         """Every turn works on what the one before gives out, frame by frame."""
         generator = self._roles.video_generator
-        path = unit.payload["path"]
+        path = video_at(unit.payload["path"])
         survey: Survey | None = None
         if generator.uses_surroundings:
             survey = camera.survey(_pictures(path), [track.masks for track in tracks])
@@ -126,17 +129,17 @@ class EditVideo:
         return frames
 
 
-def _passes(bound: Sequence[Bound], tracks: Sequence[InstanceTrack], out: Path, joint: bool) -> list[EditPass]:
+def _passes(bound: Sequence[Bound], tracks: Sequence[InstanceTrack], out: Folder, joint: bool) -> list[EditPass]:
     """One per distinct target, in the order they are drawn."""
     regions = retargeting.retarget(tracks, bound)
     return passes.plan_passes([_wanted(each, tracks, regions, out) for each in bound], joint)
 
 
-def _pictures(path: str) -> Iterator[Image]:
-    return (frame.image for frame in encoding.read_clip(path))
+def _pictures(source: media.VideoSource) -> Iterator[Image]:
+    return (frame.image for frame in encoding.read_clip(source))
 
 
-def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, MaskVideo], out: Path) -> EditPass:
+def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, MaskVideo], out: Folder) -> EditPass:
     """What one edit asks to be drawn."""
     edit, chosen = bound.edit, [tracks[at] for at in bound.instances]
     if edit.action is Action.BACKGROUND:
@@ -153,18 +156,23 @@ def _wanted(bound: Bound, tracks: Sequence[InstanceTrack], regions: dict[int, Ma
         target=edit.target,
         prompt=edit.prompt,
         negative=edit.negative,
-        references=(_read_picture(out / edit.reference),) if edit.reference else (),
+        references=(_read_picture(out, edit.reference),) if edit.reference else (),
         nearness=float(np.mean(nearness)) if nearness else 0.0,
     )
 
 
-def _read_picture(path: Path) -> Image:
-    """Raises BadInput(MISSING) for one that cannot be read now."""
-    content = Path(path).read_bytes() if Path(path).is_file() else b""
-    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    if found is None:
-        raise BadInput(Reason.MISSING, f"the reference {path} cannot be read")
-    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
+def _read_picture(out: Folder, reference: str) -> Image:
+    """One that was given, or that was drawn and lies below the output. Raises BadInput: MISSING, UNREADABLE,
+    TOO_LARGE."""
+    is_given = is_s3(reference) or os.path.isabs(reference)
+    try:
+        content = read_file(reference) if is_given else out.read(reference)
+    except (OSError, BadInput):
+        raise BadInput(Reason.MISSING, f"the reference {reference} cannot be read") from None
+    try:
+        return decode_picture(content)
+    except BadInput as bad:
+        raise BadInput(bad.reason, f"the reference {reference}: {bad.message}") from None
 
 
 def _attempt(

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
+from ray.data._internal.execution.streaming_executor import StreamingExecutor
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
@@ -28,11 +29,12 @@ from pipeline.pools import PooledRoles, pooled
 from pipeline.settings import Settings
 from pipeline.watchdog import Watchdog
 from schemas.config import Config
-from schemas.errors import BadInput, RecastError, UserError
+from schemas.errors import BadInput, RecastError, Unreachable, UserError
 from schemas.reasons import Reason
 from schemas.work import Outcome, Phase, Result, Unit
 
 POLL_SECONDS = 0.2
+CLOSE_SECONDS = 10.0
 SOURCE_CPUS = 0.01  # distinct from the workers', or Ray Data would fuse the read into them
 WORKER_CPUS = 0.9  # what is left over keeps the source schedulable
 
@@ -122,11 +124,13 @@ class Worker:
     def _work(self, unit: Unit) -> Result:
         if unit.phase not in self._steps:
             self._steps[unit.phase] = self._make_step(unit.phase, self._roles)
-        began = time.perf_counter()
+        began, waited = time.perf_counter(), self._roles.waited.copy()
         with self._watchdog.watching(f"{unit.phase} of {unit.key}"):
+            failpoints.begun(f"{unit.phase} {unit.id} {unit.attempt}")
             failpoints.misbehave(str(unit.payload.get("path")))
             result = attempt(self._steps[unit.phase], unit)
-        result.seconds.setdefault("total", time.perf_counter() - began)
+        result.seconds["total"] = time.perf_counter() - began
+        result.seconds |= {f"{role}.wait": spent for role, spent in (self._roles.waited - waited).items()}
         return result
 
     def _deliver(self, result: Result) -> None:
@@ -145,6 +149,9 @@ def attempt(step: Step, unit: Unit) -> Result:
         outcome = OUTCOMES.get(bad.reason, Outcome.REJECTED)
         stage = str(unit.phase)
         return Result(unit.phase, unit.key, unit.task, unit.attempt, outcome, bad.reason, bad.message, stage)
+    except Unreachable as error:
+        stage = str(unit.phase)
+        return Result(unit.phase, unit.key, unit.task, unit.attempt, Outcome.UNAVAILABLE, None, str(error), stage)
     except (RecastError, ray.exceptions.RayError):
         raise
     except Exception as error:
@@ -204,6 +211,14 @@ class Execution:
         """True when the execution has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """End it, over or not. Ray ends a process at once and in silence whose threads still use it after its shutdown:
+        a run that failed would neither say why nor exit as it should."""
+        for thread in threading.enumerate():
+            if isinstance(thread, StreamingExecutor):
+                thread.shutdown(force=True)
+        self._thread.join(CLOSE_SECONDS)
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -84,6 +84,13 @@ def armed(name: str, nth: int = 1) -> Iterator[None]:
         _countdown.pop(name, None)
 
 
+def begun(unit: str) -> None:
+    """Note that work on a unit begins, in the file RECAST_TRACE names if it does: what is done twice can be counted."""
+    if trace := os.environ.get("RECAST_TRACE"):
+        with open(trace, "a") as file:
+            file.write(f"{time.time():.3f} {unit}\n")
+
+
 def misbehave(text: str) -> None:
     """Crash or hang the process that works on a unit, when RECAST_FAULT says so: "crash=TEXT" or "hang=TEXT", for every
     unit in whose description the text occurs."""

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from schemas.errors import Fenced, UserError
+from schemas.errors import Fenced, Unreachable, UserError
 
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """Typer carries its own copy of click and does not export this class."""
@@ -25,7 +25,7 @@ def run_guarded(app: typer.Typer, console: Console) -> int:
         return _line(console, _with_usage(mistake), 2)
     except UserError as mistake:
         return _line(console, str(mistake), 2)
-    except (Failure, Fenced) as failure:
+    except (Failure, Fenced, Unreachable) as failure:
         return _line(console, str(failure), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _line(console, "interrupted", 130)

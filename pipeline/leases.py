@@ -67,8 +67,8 @@ class LeaseQueue:
     def lease(self, max_units: int) -> list[Unit]:
         """Up to `max_units` units and what else waits of the last one's key; or one suspect by itself; or nothing."""
         room = self._credit - self._num[State.LEASED] - self._num[State.STARTED]
-        if room <= 0:
-            return []
+        if room < min(max_units, self._credit):
+            return []  # or a source that asks often would be given units one by one, as they come back
         if self._suspects:
             return [self._take(self._suspects)]
         if not self._again and not self._waiting:

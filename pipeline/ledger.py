@@ -6,16 +6,16 @@ Knows no Ray, no step and no plan; not thread-safe: one caller at a time.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cluster.folder import output_folder
 from pipeline import failpoints
 from pipeline.leases import LeaseQueue, OpenPhase
-from pipeline.lock import OutputLock
+from pipeline.lock import output_lock
 from pipeline.rows import CHILD_TABLE, Generation, complete, suspect_row
 from pipeline.tables import Row, Tables, now
 from schemas.config import EngineConfig
@@ -24,15 +24,13 @@ from schemas.reasons import Reason
 from schemas.tables import COMMIT_ORDER
 from schemas.work import DEAD, Outcome, Phase, Result, Unit
 
-SPOOL = Path("shards") / ".spool"
-
 
 class Ledger:
     """Owns OUT until `close`. Raises UserError when another process does, or when the disk is full or read-only, and
     Fenced, for good, once a foreign commit is found.
 
     clock: monotonic seconds, for when a commit is due. driver_pid: the process a user would know this run by, where
-    it is not this one.
+    it is not this one. tell: is told what happens, as the name of an event and its fields.
     """
 
     def __init__(
@@ -42,23 +40,25 @@ class Ledger:
         run_id: str,
         clock: Callable[[], float] = time.monotonic,
         driver_pid: int = 0,
+        tell: Callable[..., None] = lambda event, **fields: None,
     ) -> None:
-        self.out = Path(out)
+        self.out = output_folder(out)
         self._config = config
         self._run_id = run_id
         self._clock = clock
+        self._tell = tell
         self._phases: dict[Phase, OpenPhase] = {}
         self._generation = Generation(run_id)
         self._buffered_since = 0.0
         self._num_commits = 0
         self._stopped = False
-        self._lock = OutputLock(self.out, driver_pid)
+        self._lock = output_lock(self.out, driver_pid)
         try:
             failpoints.hit("takeover_after_lock")
             self.tables = Tables(self.out)
             self.epoch = self.tables.last_epoch() + 1
             self.tables.takeover(self.epoch, run_id)
-            shutil.rmtree(self.out / SPOOL, ignore_errors=True)  # of dead runs: nobody else may write here now
+            self.out.clear_scratch()  # of dead runs: nobody else may write here now
             self.record("started", None, {})
         except BaseException:
             self._lock.release()
@@ -130,6 +130,7 @@ class Ledger:
         if rows:
             self.tables.merge("suspects", rows)  # before they can be leased again
         for unit in suspects:
+            self._tell("worker_died", **_named(unit), num_deliveries=unit.num_deliveries)
             open_phase.queue.suspect(unit)
         for unit in poison:
             self._poison(open_phase, unit)
@@ -181,6 +182,7 @@ class Ledger:
                 self._touch()
                 self._generation.add_retry(unit, result, open_phase.fingerprint, now())
                 open_phase.retried += 1
+                self._tell("retry", **_named(unit), **_why(result))
                 open_phase.queue.retry(unit)
             elif result.outcome is Outcome.RETRY:
                 self._end(open_phase, unit, replace(result, outcome=Outcome.EXHAUSTED))
@@ -200,6 +202,7 @@ class Ledger:
         open_phase.children[CHILD_TABLE[unit.phase]] += len(result.rows.get(CHILD_TABLE[unit.phase], []))
         if result.outcome in DEAD or result.outcome is Outcome.REJECTED:
             open_phase.rejects[str(result.reason or result.outcome)] += 1
+            self._tell(str(result.outcome), **_named(unit), **_why(result))
 
     # -- commits --------------------------------------------------------------------------------------------------
 
@@ -219,7 +222,9 @@ class Ledger:
         if not generation.num_rows:
             return
         failpoints.hit("before_commit")
+        began = self._clock()
         self._commit(generation.rows, generation.replaced)
+        self._tell("committed", rows=generation.num_rows, seconds=round(self._clock() - began, 4))
         self._generation = Generation(self._run_id)
         failpoints.hit("after_settled")
         for phase, identity in generation.settled:
@@ -273,7 +278,9 @@ class Ledger:
         return len(units)
 
     def record(self, event: str, generation: int | None, detail: dict[str, Any]) -> None:
-        """A row of history in `runs`: started, wave_closed, finished, stopped, compacted."""
+        """A row of history in `runs`: started, wave_closed, progress, finished, stopped, compacted, retried; with the
+        versions of the tables it speaks of. One with the same event and generation is replaced."""
+        detail = detail | {"tables": self.tables.versions()}
         row: Row = {
             "key": digest("run", self._run_id, self.epoch, event, generation),
             "epoch": self.epoch,
@@ -294,7 +301,16 @@ class Ledger:
         self.record(event, None, detail)
         failpoints.hit("close_before_release")
         self._lock.release()
+        self.tables.close()
 
     def abandon(self) -> None:
         """Let go of the lock and nothing else: what the end of the process would do."""
         self._lock.release()
+
+
+def _named(unit: Unit) -> dict[str, Any]:
+    return {"phase": str(unit.phase), "key": unit.key, "task": unit.task, "attempt": unit.attempt}
+
+
+def _why(result: Result) -> dict[str, Any]:
+    return {"reason": result.reason and str(result.reason), "message": result.message}

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from actors.profiles import Roles
+from cluster.storage import video_at
 from pipeline.mine import pair_row
 from schemas.config import Config
 from schemas.errors import BadInput
@@ -61,7 +62,7 @@ class LinkSource:
             frame: views[clip_of[shot], subject.seen[shot].name, frame] for frame, shot in sorted(shot_of.items())
         }
         seconds = [view["seconds"] for view in wanted.values()]
-        frames = media.read_frames(unit.payload["path"], list(wanted), seconds)
+        frames = media.read_frames(video_at(unit.payload["path"]), list(wanted), seconds)
         footage = Footage(
             images=[frame.image for frame in frames],
             indices=[frame.index for frame in frames],

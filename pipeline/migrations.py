@@ -33,7 +33,13 @@ def _edits(tables: Handles, location: Location) -> None:
     """2 -> 3: `jobs` and `edits` exist (made empty by the caller)."""
 
 
-STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history, _links, _edits)
+def _seconds(tables: Handles, location: Location) -> None:
+    """3 -> 4: settled units remember what they took."""
+    if "settled" in tables:
+        _add_columns(tables["settled"], ("seconds",), "settled")
+
+
+STEPS: tuple[Callable[[Handles, Location], None], ...] = (_decisions_and_history, _links, _edits, _seconds)
 
 
 def _add_columns(table: DeltaTable, names: tuple[str, ...], name: str) -> None:

@@ -13,6 +13,7 @@ from actors.detector import Detector
 from actors.embedder import Embedder
 from actors.segmenter import Segmenter
 from actors.vlm import UNNAMED, Vlm
+from cluster.storage import video_at
 from schemas.config import Config, MiningConfig
 from schemas.errors import BadInput
 from schemas.keys import digest, pair_key, seed_of
@@ -109,7 +110,7 @@ class MineClip:
             reduced = Frame(index, frame.seconds, frame.rgb(mining.PASSAGE_SHORT_SIDE_PX))
             return reduced, Frame(index, frame.seconds, frame.rgb()) if index in anchors else None
 
-        pictures = media.read_pictures(clip["path"], plan.indices, seconds, both)
+        pictures = media.read_pictures(video_at(clip["path"]), plan.indices, seconds, both)
         full = [frame for _, frame in pictures if frame is not None]
         return mining.footage_of(full, [frame for frame, _ in pictures], clip["content_box"])
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.profiles import check_implementations, load_profile, shipped_profiles
+from cluster.folder import output_folder
 from cluster.weights import State, Weights, access, pull, state
 from pipeline.failures import Failure
 from pipeline.pools import gpu_memory, gpu_parts, pooled
-from pipeline.settings import Settings, roles_of
+from pipeline.settings import SAVED, Settings, roles_of
 from schemas.config import Config, Profile, RoleConfig
 from schemas.errors import UserError
 from schemas.work import BUILD_PHASES, Phase
@@ -84,10 +85,10 @@ def profiles_named(name: str | None) -> list[Profile]:
     return [profile for profile in shipped if any(map(weights_of, profile.roles.values()))]
 
 
-def fetch_for_new(out: Path, settings: Settings, phases: Iterable[Phase], say: Say) -> None:
+def fetch_for_new(out: str | Path, settings: Settings, phases: Iterable[Phase], say: Say) -> None:
     """Pull what these phases load and this machine has not, before a new output is written or processes are waited
     for. One that exists may have nothing to do, and then needs no model. Raises what `pull_all` raises."""
-    if (out / "recast.json").exists():
+    if output_folder(out).exists(SAVED):
         return
     asked = roles_of(phases, settings.config)
     roles = [role for name, role in settings.profile.roles.items() if name in asked]

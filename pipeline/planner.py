@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.storage import Listed, path_of
+from cluster.sources import Listed
+from cluster.storage import path_of
 from pipeline.rows import NEXT_ATTEMPT_SQL, PARENT_TABLE
 from pipeline.settings import Settings
 from pipeline.tables import Tables
@@ -66,19 +67,25 @@ class Planner:
             generation += 1
             yield [self._curate_unit(row, generation) for row in rows]
 
+    def num_pending_sources(self, limit: int | None) -> int:
+        """How many sources are to be curated, over all waves."""
+        return int(self._rows(f"select count(*) as n from ({self._pending_sources_sql(limit)})")[0]["n"])
+
     def _pending_sources(self, limit: int | None) -> Iterator[dict[str, Any]]:
+        return self._stream(self._pending_sources_sql(limit))
+
+    def _pending_sources_sql(self, limit: int | None) -> str:
         fingerprint = self._settings.fingerprints[Phase.CURATE]
         chosen = f"(select * from {self._listing} order by key limit {limit})" if limit is not None else self._listing
-        sql = f"""
+        return f"""
             select l.key, l.uri, l.stamp, coalesce(t.outcome = 'done', false) as settled, s.content_hash, s.generation
             from {chosen} l
             left join settled t on t.phase = 'curate' and t.parent_key = l.key and t.fingerprint = '{fingerprint}'
             left join sources s on s.key = l.key
-            where (t.key is null or s.stamp is distinct from l.stamp or s.status = 'removed')
+            where (t.key is null or l.stamp is not null and s.stamp is distinct from l.stamp or s.status = 'removed')
                 and not (l.stamp = '' and s.content_hash is not null) -- out of reach, not gone
             order by l.key
         """
-        return self._stream(sql)
 
     def _curate_unit(self, row: dict[str, Any], wave: int) -> Unit:
         payload = {"uri": row["uri"], "path": path_of(row["uri"]), "stamp": row["stamp"], "wave": wave}

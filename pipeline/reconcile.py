@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from cluster.storage import path_of, stamp_of
 from pipeline.ledger import Ledger
 from pipeline.rejudge import rejudge
 from pipeline.settings import Settings
@@ -62,7 +63,7 @@ def record_dead_sources(ledger: Ledger, listing: str, wave: int) -> int:
                 select 1 from sources s
                 where s.key = l.key and s.status = 'failed' and s.created_at >= r.created_at)"""
     ).to_pylist()
-    return _put(ledger, "sources", rows, lambda row: {"status": "failed", "wave": wave})
+    return _put(ledger, "sources", rows, lambda row: {"status": "failed", "wave": wave, "stamp": _stamp(row)})
 
 
 def record_dead_jobs(ledger: Ledger, listing: str) -> int:
@@ -74,7 +75,12 @@ def record_dead_jobs(ledger: Ledger, listing: str) -> int:
             where not exists (
                 select 1 from jobs j where j.key = l.key and j.status = 'failed' and j.created_at >= r.created_at)"""
     ).to_pylist()
-    return _put(ledger, "jobs", rows, lambda row: {"status": "failed"})
+    return _put(ledger, "jobs", rows, lambda row: {"status": "failed", "stamp": _stamp(row)})
+
+
+def _stamp(row: dict[str, Any]) -> str:
+    """As listed; asked for now where it was listed without."""
+    return stamp_of(path_of(row["uri"])) if row["stamp"] is None else str(row["stamp"])
 
 
 def remove_missing(ledger: Ledger, listing: str) -> int:

@@ -4,51 +4,43 @@ The numbers are those of `recast status`; what is here besides: pictures, attemp
 """
 
 import json
-import os
 import string
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cluster.folder import File, Folder, output_folder
 from pipeline import report_numbers
+from pipeline.compact import shard_files
 from pipeline.report_edits import edits
 from pipeline.report_gallery import gallery
 from pipeline.report_markup import NOTHING, Html, joined, meaning, named, size, table, text
+from pipeline.settings import SAVED
 from pipeline.status import status
-from pipeline.tables import Snapshot, now, read_tables, storage_errors
+from pipeline.storage_errors import storage_errors
+from pipeline.tables import Snapshot, now, read_tables
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 NUM_SOURCES = 200
 _STATUS = Html('<span class="status-{status}">{status}</span>')
 
 
-def write_report(out: Path) -> Path:
-    """Write OUT/report/index.html, whole or not at all, and return its path.
+def write_report(out: str | Path) -> str:
+    """Write OUT/report/index.html, whole or not at all, and return where it is.
 
     Raises UserError when OUT holds no Recast output or cannot be written to.
     """
     page = render(out)
-    path = out / "report" / "index.html"
     with storage_errors(out):
-        path.parent.mkdir(exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".index.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(page)
-            os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep a report on a shared disk from its readers
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    return path
+        output_folder(out).write("report/index.html", page.encode())
+    return output_folder(out).address("report/index.html")
 
 
-def render(out: Path) -> str:
+def render(out: str | Path) -> str:
     """The page of an output as text. Takes no lock and writes nothing."""
     tables, found = read_tables(out), status(out)
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        name=text(out.resolve()),
+        name=text(tables.root.place),
         header=_header(tables, found),
         edits=edits(tables, out),
         funnel=report_numbers.funnel(tables, found),
@@ -65,7 +57,7 @@ def render(out: Path) -> str:
 
 def _header(tables: Snapshot, found: dict[str, Any]) -> Html:
     saved = _saved(tables.root)
-    shards = [one for one in _files(tables.root / "shards") if one.suffix == ".tar" and ".spool" not in one.parts]
+    shards = list(shard_files(tables.root))
     models = saved.get("models", {})
     named = sorted(f"{role}: {model['model']}" for role, model in models.items() if model.get("model"))
     facts = {
@@ -75,7 +67,7 @@ def _header(tables: Snapshot, found: dict[str, Any]) -> Html:
         "report written": now(),
         "samples": found["funnel"]["samples"].get("ok", 0),
         "shards": f"{len(shards):,} ({size(_num_bytes(shards))})",
-        "tables": size(_num_bytes(_files(tables.root / "tables"))),
+        "tables": size(_num_bytes(tables.root.files("tables"))),
     }
     return Html("<dl>{facts}</dl>").fill(
         facts=joined(
@@ -92,27 +84,17 @@ def _latest(runs: list[dict[str, Any]]) -> str:
     return f"{run['run_id']}, {run['event'] if ended else 'not finished: running, or cut off'}"
 
 
-def _saved(out: Path) -> dict[str, Any]:
+def _saved(out: Folder) -> dict[str, Any]:
     """recast.json; nothing when there is none yet, or none that can be read: the tables are worth showing anyway."""
     try:
-        saved = json.loads((out / "recast.json").read_text(encoding="utf-8"))
+        saved = json.loads(out.read(SAVED))
     except (OSError, ValueError):
         return {}
     return saved if isinstance(saved, dict) else {}
 
 
-def _files(folder: Path) -> list[Path]:
-    return [Path(place) / name for place, _, names in os.walk(folder) for name in names]
-
-
-def _num_bytes(paths: Iterable[Path]) -> int:
-    total = 0
-    for path in paths:
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:  # a run in progress moved it
-            continue
-    return total
+def _num_bytes(files: Iterable[File]) -> int:
+    return sum(file.size for file in files)
 
 
 def _sources(tables: Snapshot) -> Html:

@@ -17,7 +17,7 @@ _PICTURE = Html('<a href="{link}"><img src="{link}" alt="" loading="lazy" style=
 _VIDEO = Html('<a href="{link}">{name}</a>')
 
 
-def edits(tables: Snapshot, out: Path) -> Html:
+def edits(tables: Snapshot, out: str | Path) -> Html:
     """Nothing for an output that was not edited."""
     if not tables.count("jobs"):
         return Html("")

@@ -4,12 +4,12 @@ import base64
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from cluster.folder import Folder
 from pipeline.report_markup import Html, joined, text
 from pipeline.shards import ShardReader
 from pipeline.tables import Snapshot
@@ -58,7 +58,7 @@ def gallery(tables: Snapshot) -> Html:
     )
 
 
-def _card(out: Path, row: dict[str, Any], budget: _Budget) -> Html:
+def _card(out: Folder, row: dict[str, Any], budget: _Budget) -> Html:
     title = Html('<b>{key}</b> attempt {attempt}, seed {seed}, from <span class="name">{uri}</span>').fill(
         key=str(row["key"])[:12], attempt=(row["attempt"] or 0) + 1, seed=str(row["seed"]), uri=row["source_uri"]
     )
@@ -70,7 +70,7 @@ def _card(out: Path, row: dict[str, Any], budget: _Budget) -> Html:
     ])  # fmt: skip
 
 
-def _strip(out: Path, row: dict[str, Any], budget: _Budget) -> Html:
+def _strip(out: Folder, row: dict[str, Any], budget: _Budget) -> Html:
     if budget.left <= 0:
         return Html('<p class="none">Pictures left out to keep this file small.</p>')
     try:

@@ -2,15 +2,12 @@
 
 import html
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.visible import visible
 from schemas.reasons import Reason
-
-_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn text around: a file name may use them to look like another one."""
 
 
 class Html(str):
@@ -40,12 +37,7 @@ def text(value: Any) -> Html:
         value = f"{value:,}"
     elif isinstance(value, float):
         value = number(value)
-    return Html(html.escape("".join(_visible(character) for character in str(value))))
-
-
-def _visible(character: str) -> str:
-    hidden = unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
-    return f"\\u{ord(character):04x}" if hidden or character in _DIRECTION else character
+    return Html(html.escape(visible(str(value))))
 
 
 def number(value: float) -> str:

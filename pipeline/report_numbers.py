@@ -193,7 +193,7 @@ def timings(tables: Snapshot) -> Html:
 def _runs(tables: Snapshot) -> Html:
     rows = _rows(
         tables,
-        """select run_id, event, created_at, detail from runs where event <> 'wave_closed'
+        """select run_id, event, created_at, detail from runs where event not in ('wave_closed', 'progress')
            order by epoch desc, created_at desc, event limit 20""",
     )
     lines = []

@@ -7,7 +7,7 @@ from pipeline.settings import Settings
 from pipeline.tables import read_tables
 
 
-def retry(out: Path, settings: Settings, run_id: str) -> int:
+def retry(out: str | Path, settings: Settings, run_id: str) -> int:
     """Reopens every dead letter (exhausted, poison, failed). Returns how many there were.
 
     Their attempts stay: the next one continues the numbering, so it has a new seed, and the ledger counts off another

@@ -132,13 +132,13 @@ def _attempt_row(unit: Unit, result: Result, row: Row) -> Row:
         "pair_key": unit.key if unit.phase is Phase.SYNTHESIZE else None,
         "reason": None if result.outcome is Outcome.DONE else result.reason,
         "reasons": [str(result.reason)] if result.reason else [],
-        "seconds": dict(result.seconds),
     }
     ours: Row = {
         "key": digest("attempt", unit.id, unit.attempt),
         "task": unit.task,
         "attempt": unit.attempt,
         "status": status,
+        "seconds": dict(result.seconds),
     }
     return defaults | row | ours
 
@@ -163,4 +163,5 @@ def _end(unit: Unit, result: Result) -> Row:
         "num_children": len(result.rows.get(CHILD_TABLE[unit.phase], [])),
         "num_deliveries": unit.num_deliveries,
         "inputs": unit.inputs,
+        "seconds": dict(result.seconds),
     }

@@ -15,7 +15,10 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.capacity import Capacity
+from cluster.folder import output_folder
 from cluster.local import quiet_native_code, ray_session
+from pipeline import journal
 from pipeline.edit_planner import EditPlanner
 from pipeline.engine import Execution, MakeStep, num_workers, root_cause
 from pipeline.host import LedgerHost, SessionLost, WriterHost
@@ -43,7 +46,7 @@ class Run:
 
     def __init__(
         self,
-        out: Path,
+        out: str | Path,
         settings: Settings,
         listing: Path,
         make_step: MakeStep,
@@ -77,13 +80,16 @@ class Run:
         epoch = ask(self.ledger.take_over.remote())
         writer = ray.remote(WriterHost).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         writers = [f"writer-{number}" for number in range(settings.config.engine.num_writers)]
-        self.writers = [writer.remote(str(out), each, settings.config.engine, epoch, name) for each in writers]
+        self.writers = [
+            writer.remote(str(out), each, settings.config.engine, epoch, name, self.run_id) for each in writers
+        ]
         self.progress: dict[str, Any] = {}
         self._execution: Execution | None = None
         self._pools: Pools | None = None
+        self._capacity = Capacity(ray.cluster_resources)
 
     def phase(self, phase: Phase, show: Callable[[dict[str, Any]], None]) -> None:
-        """Stream an opened phase until everything in it is settled. Raises Stopped, UserError, or what went wrong.
+        """Stream an opened phase until everything in it is settled. Raises Stopped, SessionLost, UserError, or the bug.
 
         The execution starts with the first phase that has work, and stays up, its actors warm, for those that follow.
         """
@@ -98,6 +104,8 @@ class Run:
             ended = execution.wait(PULSE_SECONDS)
             before = self.progress
             self._pulse(phase)  # raises an error of ours, which says more than what it did to the execution
+            if self._capacity.is_lost():
+                raise SessionLost("a node of the cluster died and none came in its place")
             show(self.progress)
             if ended:
                 raise root_cause(execution.error or RuntimeError("the execution ended before its work"))
@@ -115,7 +123,14 @@ class Run:
         self._execution = Execution(self._make_step, self._pools.roles, self, self.settings)
         return self._execution
 
-    def end_models(self) -> None:
+    def models(self) -> dict[str, dict[str, float]]:
+        """What the roles with a pool hold and did, as `Pools.usage` says it."""
+        return self._pools.usage() if self._pools is not None else {}
+
+    def end_execution(self) -> None:
+        """Of whatever is left of it, then of its models."""
+        if self._execution is not None:
+            self._execution.close()
         if self._pools is not None:
             self._pools.close()
 
@@ -125,8 +140,18 @@ class Run:
         retried = {"retry": found["retried"]} if found.get("retried") else {}
         return {**found.get("outcomes", {}), **retried}
 
+    def note(self, event: str, **fields: Any) -> None:
+        """For the log of what happens."""
+        journal.note(self.run_id, event, fields)
+
+    def _looked(self) -> dict[str, Any]:
+        progress: dict[str, Any] = ask(self.ledger.pulse.remote())
+        for event in progress.pop("events", ()):
+            self.note(**event)
+        return progress
+
     def _pulse(self, phase: Phase) -> None:
-        self.progress = ask(self.ledger.pulse.remote())
+        self.progress = self._looked()
         waiting = self.progress.get("phases", {}).get(str(phase), {})
         idle = not waiting.get("queued") and not waiting.get("leased")
         ask([writer.seal.remote() if idle else writer.tick.remote() for writer in self.writers])
@@ -146,7 +171,7 @@ class Run:
         if self._execution is not None:
             self._execution.wait(GRACE_SECONDS)
         ask([writer.seal.remote() for writer in self.writers])
-        self.progress = ask(self.ledger.pulse.remote())
+        self.progress = self._looked()
 
     def finish(self) -> None:
         """Every phase is over: let the execution end."""
@@ -183,13 +208,15 @@ class Product:
 
 @contextmanager
 def started(
-    out: Path, settings: Settings, listing: Path, make_step: MakeStep, deadline: float | None, product: Product
+    out: str | Path, settings: Settings, listing: Path, make_step: MakeStep, deadline: float | None, product: Product
 ) -> Iterator[Run]:
     """A run with its Ray session; signals end it gracefully while it lasts."""
     engine = settings.config.engine
     os.environ["RECAST_DRIVER_PID"] = str(os.getpid())  # inherited by every process of the session
-    with quiet_native_code(), ray_session(engine.object_store_mb) as num_cpus:
-        run = Run(out, settings, listing, make_step, num_cpus, deadline, product)
+    with journal.overhearing() as heard, quiet_native_code(), ray_session(engine.object_store_mb) as num_cpus:
+        # Where the cluster carried our code to, relative paths mean something else.
+        run = Run(output_folder(out).place, settings, listing, make_step, num_cpus, deadline, product)
+        heard.run_id = run.run_id
         before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
         for name in before:
             signal.signal(name, lambda number, _: run.note_signal(signal.Signals(number).name))
@@ -198,7 +225,7 @@ def started(
         finally:
             for name, handler in before.items():
                 signal.signal(name, handler)
-            run.end_models()
+            run.end_execution()
 
 
 @contextmanager
@@ -207,12 +234,9 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def check_writable(out: Path) -> None:
+def check_writable(out: str | Path) -> None:
     """Raises UserError when OUT cannot be made or written."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.write_bytes(b"recast")
-        probe.unlink()
+        output_folder(out).check_writable()
     except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from None
+        raise UserError(f"cannot write to {out}: {error.strerror or error}") from None

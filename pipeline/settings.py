@@ -1,6 +1,5 @@
 """From profile, recast.json and --set to one frozen Config, and from that to the fingerprint of every phase."""
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pydantic import ValidationError
 
 from actors.profiles import fingerprint as role_fingerprint
 from actors.profiles import load_profile
+from cluster.folder import output_folder
+from pipeline.mistakes import one_line
 from schemas.config import Config, Profile
 from schemas.errors import UserError
 from schemas.keys import digest
@@ -31,6 +32,7 @@ ALIGNING = {"max_frames", "working_short_side_px", "anchor_every", "draw_referen
 """Settings of `editing` that decide who is found where; the others decide what is drawn."""
 
 DEFAULT_PROFILE = "embedded"
+SAVED = "recast.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def roles_of(phases: Iterable[Phase], config: Config) -> set[str]:
     return {role for phase in asked for role in ROLES_OF[phase]} | drawing
 
 
-def resolve(out: Path, profile_name: str | None, assignments: list[str]) -> Settings:
+def resolve(out: str | Path, profile_name: str | None, assignments: list[str]) -> Settings:
     """Profile < recast.json < --set. Raises UserError with one line for anything that is not a setting."""
     saved = _saved(out)
     name = profile_name or saved.get("profile") or DEFAULT_PROFILE
@@ -65,7 +67,7 @@ def resolve(out: Path, profile_name: str | None, assignments: list[str]) -> Sett
         profile = Profile(name=profile.name, roles=roles, settings=profile.settings)
         config = Config(**{**tree, "profile": name})
     except ValidationError as error:
-        raise UserError(_one_line(error)) from None
+        raise UserError(one_line(error, "setting", _names())) from None
     return Settings(config, profile, chosen, fingerprints(config, profile))
 
 
@@ -103,7 +105,7 @@ def fingerprints(config: Config, profile: Profile) -> dict[str, str]:
     }
 
 
-def save(out: Path, settings: Settings) -> None:
+def save(out: str | Path, settings: Settings) -> None:
     """Write recast.json: what this output was last made with. Raises UserError when the disk is full or read-only."""
     models = {
         role: {"model": value.model, "revision": value.revision} for role, value in settings.profile.roles.items()
@@ -120,18 +122,16 @@ def save(out: Path, settings: Settings) -> None:
         indent=2,
         ensure_ascii=False,
     )
-    temporary = out / ".recast.json.new"
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(out / "recast.json")
+        output_folder(out).write(SAVED, (text + "\n").encode())
     except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from error
+        raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
-def _saved(out: Path) -> dict[str, Any]:
-    path = out / "recast.json"
+def _saved(out: str | Path) -> dict[str, Any]:
+    path = output_folder(out).address(SAVED)
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(output_folder(out).read(SAVED))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -168,15 +168,6 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         merged[key] = _merge(merged.get(key, {}), value) if isinstance(value, dict) else value
     return merged
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, _names(), n=1, cutoff=0.5)
-        return f"no setting {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-    return f"setting {name}: {first['msg'].lower()}, got {first['input']!r}"
 
 
 def _names() -> list[str]:

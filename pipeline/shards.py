@@ -3,7 +3,8 @@
 import tarfile
 from collections import OrderedDict
 from collections.abc import Iterable
-from pathlib import Path
+
+from cluster.folder import Folder
 
 OPEN_SHARDS = 256  # whose member lists are kept in memory
 
@@ -19,14 +20,14 @@ def kind_of(task: str, members: Iterable[str]) -> str:
 class ShardReader:
     """Members of shards by name, wherever they are; the lists of the last OPEN_SHARDS shards are remembered."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Folder) -> None:
         self._out = out
         self._indices: OrderedDict[str, dict[str, tuple[int, int]]] = OrderedDict()
 
     def index(self, shard: str) -> dict[str, tuple[int, int]]:
         """Member name -> (offset, size), in the order of the tar. Raises OSError or tarfile.TarError."""
         if shard not in self._indices:
-            with tarfile.open(self._out / shard, "r:") as tar:
+            with self._out.open(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
                 self._indices[shard] = {member.name: (member.offset_data, member.size) for member in tar}
             while len(self._indices) > OPEN_SHARDS:
                 self._indices.popitem(last=False)
@@ -36,9 +37,7 @@ class ShardReader:
     def read(self, shard: str, member: str) -> bytes:
         """Raises KeyError for a member that is not there, OSError or tarfile.TarError for a shard that is not."""
         offset, size = self.index(shard)[member]
-        with (self._out / shard).open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        return self._out.read(shard, offset, size)
 
     def read_all(self, shard: str, members: list[str]) -> dict[str, bytes]:
         """The named members, in this order."""

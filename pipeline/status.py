@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.live import live, words
 from pipeline.tables import Snapshot, read_tables
 from schemas.reasons import Reason
 
@@ -21,11 +22,13 @@ _REASONED = {
 }
 
 
-def status(out: Path) -> dict[str, Any]:
-    """Counts per table and status, reasons, samples per task, retries, dead letters, the latest runs (JSON)."""
+def status(out: str | Path) -> dict[str, Any]:
+    """Counts per table and status, reasons, samples per task, retries, dead letters, the run in progress and the latest
+    ones (JSON)."""
     tables = read_tables(out)
     return {
         "out": str(out),
+        "live": live(tables),
         "funnel": _funnel(tables),
         "reasons": {
             "sources": _reasons(tables, "sources"),
@@ -91,7 +94,8 @@ def _seconds(tables: Snapshot) -> dict[str, float]:
 
 
 def _runs(tables: Snapshot) -> list[dict[str, Any]]:
-    sql = "select run_id, event, epoch, generation, created_at, detail from runs order by created_at desc, key limit 10"
+    sql = """select run_id, event, epoch, generation, created_at, detail from runs where event <> 'progress'
+        order by created_at desc, key limit 10"""
     return [{**row, "created_at": row["created_at"].isoformat()} for row in tables.query(sql).to_pylist()]
 
 
@@ -122,6 +126,9 @@ def show(found: dict[str, Any], console: Console) -> None:
         console.print(f"  {count:>6} attempts sent back: {Reason(code).meaning} ({code})", highlight=False)
     for what, count in found["dead_letters"].items():
         console.print(f"  {count:>6} dead letters, {what} (recast retry gives them another chance)", highlight=False)
-    if found["runs"]:
+    if found["live"]:
+        for line in words(found["live"]):
+            console.print(line, highlight=False, markup=False)
+    elif found["runs"]:
         latest = found["runs"][0]
         console.print(f"latest run: {latest['run_id']} {latest['event']} at {latest['created_at']}", highlight=False)

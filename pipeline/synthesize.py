@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from actors.profiles import Roles
+from cluster.storage import video_at
 from pipeline.engine import OUT_OF_REACH
 from schemas.config import Config
 from schemas.errors import BadInput
@@ -153,7 +154,7 @@ def read_scene(payload: dict[str, Any], max_side_px: int) -> Scene:
 
     max_side_px: of the output, and so of the frames around B.
     """
-    path, seconds_a, seconds_b = payload["path"], payload["seconds_a"], payload["seconds_b"]
+    path, seconds_a, seconds_b = video_at(payload["path"]), payload["seconds_a"], payload["seconds_b"]
     frame_a, frame_b = _read(path, [payload["frame_a"], payload["frame_b"]], [seconds_a, seconds_b])
     subjects = payload["subjects"]
     inside_a, inside_b = _picture(payload.get("content_box")), _picture(payload.get("content_box_b"))
@@ -218,12 +219,12 @@ def read_donors(unit: Unit) -> list[Donor]:
 @lru_cache(maxsize=NUM_DONORS_KEPT)
 def _donor_picture(path: str, _content_hash: str, frame: int, seconds: float) -> Image:
     """A donor's frame. Many pairs borrow from it, and finding it means decoding from the key frame before it."""
-    (image,) = _read(path, [frame], [seconds])
+    (image,) = _read(video_at(path), [frame], [seconds])
     image.flags.writeable = False
     return image
 
 
-def _read(path: str, indices: list[int], seconds: list[float]) -> list[Image]:
+def _read(path: media.VideoSource, indices: list[int], seconds: list[float]) -> list[Image]:
     return [frame.image for frame in media.read_frames(path, indices, seconds)]
 
 

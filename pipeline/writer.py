@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cluster.folder import Folder, output_folder
 from pipeline import failpoints
 from pipeline.shards import kind_of
-from pipeline.tables import storage_errors
+from pipeline.storage_errors import storage_errors
 from schemas.config import EngineConfig
 from schemas.work import Result
-
-SPOOL = Path("shards") / ".spool"
 
 
 class Tar:
@@ -53,13 +52,12 @@ class Tar:
             os.fsync(self._file.fileno())
             self._file.close()
 
-    def seal(self, final: Path) -> None:
+    def seal(self, out: Folder, name: str) -> None:
         """Finish, then give the tar its final name."""
         self.finish()
         failpoints.hit("before_upload")
         with self._or_discard():
-            os.replace(self.path, final)
-            _sync_folder(final.parent)
+            out.take(self.path, name)
         failpoints.hit("after_upload")
 
     def discard(self) -> None:
@@ -104,12 +102,13 @@ class ShardWriter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._out = Path(out)
+        self._out = output_folder(out)
         self._config = config
         self._epoch = epoch
         self._sealed = sealed
         self._clock = clock
         self._open: dict[str, _Open] = {}
+        self.num_bytes_sealed = 0
 
     def put(self, results: Iterable[Result]) -> None:
         """Append the members of each result; a result that is in an open tar already (a replay) is skipped."""
@@ -117,7 +116,7 @@ class ShardWriter:
             kind = _kind(result)
             identity = (result.id, result.attempt)
             if kind not in self._open:
-                tar = Tar(self._out / SPOOL / f"{self._epoch}-{self.name}-{uuid.uuid4().hex}.tar")
+                tar = Tar(self._out.scratch() / f"{self._epoch}-{self.name}-{uuid.uuid4().hex}.tar")
                 self._open[kind] = _Open(tar, self._clock())
             shard = self._open[kind]
             if identity in shard.results:
@@ -145,12 +144,13 @@ class ShardWriter:
 
     def _seal(self, kind: str) -> None:
         full = self._open.pop(kind)
-        shard = Path("shards") / f"{kind}-{self._epoch}-{uuid.uuid4().hex}.tar"
-        full.tar.seal(self._out / shard)
+        shard = f"shards/{kind}-{self._epoch}-{uuid.uuid4().hex}.tar"
+        full.tar.seal(self._out, shard)
+        self.num_bytes_sealed += full.tar.num_bytes
         results = list(full.results.values())
         for result in results:
             for row in result.rows.get("samples", [])[:1]:
-                row["shard"] = str(shard)
+                row["shard"] = shard
         self._sealed(results)
 
     @property
@@ -174,11 +174,3 @@ def _described(result: Result) -> Result:
         }
         rows["samples"] = [row | members]
     return replace(result, rows=rows, members={})
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

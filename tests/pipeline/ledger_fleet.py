@@ -12,6 +12,7 @@ from pipeline.ledger import Ledger
 from pipeline.rows import NEXT_ATTEMPT_SQL
 from pipeline.writer import ShardWriter
 from schemas.config import EngineConfig
+from schemas.errors import Fenced, Unreachable
 from schemas.keys import digest
 from schemas.reasons import Reason
 from schemas.work import Outcome, Phase, Result, Unit
@@ -185,12 +186,12 @@ def _copy(result: Result) -> Result:
 
 
 def live(out: Path, run_id: str, fingerprint: str, mishaps: deque[str], phases: Iterable[Phase] = tuple(STEPS)) -> bool:
-    """One life, perhaps cut short by an armed failpoint. Whether it got to the end."""
+    """One life, perhaps cut short by an armed failpoint or by what the store does. Whether it got to the end."""
     fleet: Fleet | None = None
     try:
         fleet = Fleet(out, run_id, fingerprint, mishaps)
         fleet.run(phases)
-    except Crash:
+    except (Crash, Unreachable, Fenced):
         if fleet is not None:
             fleet.ledger.abandon()
         return False

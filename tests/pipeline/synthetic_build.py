@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster.storage import Listed
+from cluster.sources import Listed
 from pipeline import curate
 from pipeline.engine import attempt
 from pipeline.host import LedgerHost
@@ -175,7 +175,7 @@ class Build:
 
     def _synthesize(self, unit: Unit) -> Result:
         self.synthesized.append(unit)
-        sample = {"key": sample_key(unit.key, unit.task), "pair_key": unit.key, "shard": "a.tar"}
+        sample = {"key": sample_key(unit.key, unit.task), "pair_key": unit.key, "shard": "shards/a.tar"}
         sample |= {name: unit.payload[name] for name in ("source_uri", "caption_fingerprint")}
         tried = {"verdict": PASSING, "decision": unit.payload["verdict_fingerprint"]}
         rows = {"attempts": [tried], "samples": [sample]}

@@ -106,7 +106,7 @@ def videos(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def out(videos: Path, recast) -> Path:
     out = videos.parent / "dataset"
-    done = recast("build", videos, "--out", out, *ONLY_CURATE)
+    done = recast("--log-json", out.with_name("log.jsonl"), "build", videos, "--out", out, *ONLY_CURATE)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return out
@@ -213,6 +213,18 @@ def test_the_other_commands_can_show_it(out, recast):
     reported = recast("report", out)
     assert reported.returncode == 0, reported.stderr
     assert Reason.EMPTY_FILE.meaning in Path(reported.stdout.strip()).read_text(encoding="utf-8")
+
+
+def test_the_log_tells_what_the_tables_say(out):
+    lines = [json.loads(line) for line in out.with_name("log.jsonl").read_text().splitlines()]
+    assert len({line["run"] for line in lines}) == 1
+    told = {line["key"]: line["reason"] for line in lines if line["event"] == "rejected"}
+    rows = read_tables(out).query("select key, reason from sources where status = 'rejected'").to_pylist()
+    duplicates = {row["key"] for row in rows if row["reason"] == Reason.EXACT_DUPLICATE}  # decided after the phase
+    assert told == {row["key"]: row["reason"] for row in rows if row["key"] not in duplicates}
+    events = [line["event"] for line in lines]
+    assert (events[0], events[-1]) == ("run_started", "run_finished")
+    assert "phase_over" in events
 
 
 def test_a_second_run_looks_at_nothing_again(out, videos, recast):

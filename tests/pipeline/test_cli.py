@@ -29,7 +29,7 @@ def out(tmp_path):
         (["build", "{video}", "--set", "synthesis.max_attempts=0"], "synthesis.max_attempts"),
         (["build", "{video}", "--profile", "gigantic"], "embedded"),
         (["build", "{video}", "--set", "roles.quality.implementation=nowhere:Nothing"], "nowhere"),
-        (["build", "s3://bucket/videos"], "only local files"),
+        (["build", "gs://bucket/videos"], "local files or objects on S3"),
         (["build"], "Missing argument"),
         (["build", "{video}", "--frobnicate"], "--frobnicate"),
     ],

@@ -6,10 +6,11 @@ from hashlib import sha256
 
 import pytest
 
+from cluster.folder import SPOOL
 from pipeline import failpoints
 from pipeline.check import check
 from pipeline.compact import compact
-from pipeline.ledger import SPOOL, Ledger
+from pipeline.ledger import Ledger
 from pipeline.tables import read_tables
 from pipeline.writer import ShardWriter
 from schemas.config import EngineConfig

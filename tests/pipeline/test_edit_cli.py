@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
     (folder / "empty").mkdir()
     jobs = {"good": {}, "options": {"options": {"overlap": 3}}, "value": {"options": {"overlap_frames": -1}}}
     jobs |= {"reference": {"prompt": None, "edits": [{"select": "bear", "to": "x", "reference": "no.png"}]}}
-    jobs |= {"free": {"prompt": "make it nicer"}, "remote": {"source": "s3://bucket/clip.mp4"}}
+    jobs |= {"free": {"prompt": "make it nicer"}, "remote": {"source": "gs://bucket/clip.mp4"}}
     for name, given in jobs.items():
         line = {key: value for key, value in ({"source": "clip.mp4", "prompt": BEARS} | given).items() if value}
         (folder / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
         (["--jobs", "{options}"], "overlap"),
         (["--jobs", "{value}"], "overlap_frames"),
         (["--jobs", "{reference}"], "no reference picture 'no.png'"),
-        (["--jobs", "{remote}"], "only local files"),
+        (["--jobs", "{remote}"], "local files or objects on S3"),
         (["--jobs", "{free}"], "line 1: 'make it nicer' is not in the language of edits"),
         (["{clip}", "--prompt", "make it nicer"], "is not in the language of edits"),
         (["{clip}", "--prompt", "[bear -> gorilla"], "["),

@@ -295,6 +295,53 @@ def test_a_reference_picture_that_went_away_is_no_answer(edits, tmp_path):
     assert statuses(edits) != {"one": ("aligned", None)}
 
 
+def test_a_reference_picture_with_other_bytes_is_drawn_anew_and_one_only_touched_is_not(edits, tmp_path):
+    (job,) = edits.jobs("one")
+    picture = tmp_path / "reference.png"
+    cv2.imwrite(str(picture), np.full((40, 40, 3), 90, np.uint8))
+    (turn,) = job.turns
+    job = replace(job, turns=(replace(turn, edits=(replace(turn.edits[0], reference=str(picture)),)),))
+    loose = {"edit_thresholds__min_target_identity": -1}
+    assert edits.run([job], **loose)["align"] == 1
+    assert edits.run([job], **loose) == {}
+    picture.touch()
+    assert edits.run([job], **loose) == {"align": 1}
+    before = edits.rows("settled")
+    cv2.imwrite(str(picture), np.full((40, 40, 3), 200, np.uint8))
+    assert {"align", "edit"} <= edits.run([job], **loose).keys()
+    inputs = [{row["inputs"] for row in rows if row["phase"] == "edit"} for rows in (before, edits.rows("settled"))]
+    assert len(inputs[0]) == len(inputs[1]) == 1
+    assert inputs[0] != inputs[1]
+    assert edits.run([job], **loose) == {}
+
+
+def test_thresholds_that_no_verdict_flips_under_draw_nothing_again(edits):
+    jobs = edits.jobs("one")
+    edits.run(jobs)
+    host = edits.begin(jobs, edit_thresholds__max_untouched=0.6)
+    assert host.stale() == {"edit_verdict": 1}
+    host._ledger.abandon()
+    assert edits.run(jobs, edit_thresholds__max_untouched=0.6) == {}
+    host = edits.begin(jobs, edit_thresholds__max_untouched=0.6)
+    assert host.stale() == {}
+    host._ledger.abandon()
+
+
+def test_a_stricter_threshold_withdraws_an_edit_and_a_looser_one_brings_it_back(edits):
+    jobs = edits.jobs("one", "two")
+    strict = {"edit_thresholds__min_background_psnr": 98, "editing__max_attempts": 2}
+    edits.run(jobs, editing__max_attempts=2)
+    (one,) = edits.jobs("one")
+    assert edits.run([one], **strict) == {"edit": 2}
+    assert statuses(edits) == {"one": ("failed", Reason.BACKGROUND_CHANGED), "two": ("edited", None)}
+    assert edits.run([one], **strict) == {}
+    assert edits.run([one], editing__max_attempts=2) == {"edit": 1}
+    assert statuses(edits) == {"one": ("edited", None), "two": ("edited", None)}
+    assert [row["attempt"] for row in edits.rows("attempts")] == [0, 0]
+    assert edits.rows("rejects") == []
+    assert is_sound(edits)
+
+
 def test_the_request_is_kept_as_it_was_asked(edits):
     edits.run(edits.jobs("one"), (Phase.ALIGN,))
     (row,) = edits.rows("jobs")

@@ -58,13 +58,20 @@ def test_an_empty_page_means_ask_again():
 
 
 def test_credit_bounds_what_is_out_and_handing_over_frees_it():
-    queue = queue_of(units(*"abcd"), credit=3)
+    queue = queue_of(units(*"abcde"), credit=4)
     out = queue.lease(2) + queue.lease(2)
-    assert names(out) == ["a", "b", "c"]
+    assert names(out) == ["a", "b", "c", "d"]
     assert queue.lease(2) == []
     queue.hand_over([out[0].id], "writer")
-    assert names(queue.lease(2)) == ["d"]
-    assert queue.count(State.HANDED) == 1
+    assert queue.lease(2) == []  # whole micro-batches only
+    queue.hand_over([out[1].id], "writer")
+    assert names(queue.lease(2)) == ["e"]
+    assert queue.count(State.HANDED) == 2
+
+
+def test_a_window_smaller_than_a_micro_batch_is_filled():
+    queue = queue_of(units(*"abcde"), credit=3)
+    assert names(queue.lease(8)) == ["a", "b", "c"]
 
 
 def test_over_only_when_everything_came_back():

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from deltalake import write_deltalake
 
-from pipeline.ledger import SPOOL, Ledger
+from cluster.folder import SPOOL
+from pipeline.ledger import Ledger
 from pipeline.rows import NEXT_ATTEMPT_SQL
 from schemas.config import EngineConfig
 from schemas.errors import Fenced, UserError

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import threading
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -182,7 +183,7 @@ def test_a_folder_that_is_no_output_is_refused(tmp_path):
 
 
 def test_an_output_without_rows_gives_a_whole_page(ledger):
-    page = Page(write_report(ledger.out).read_text("utf-8"))
+    page = Page(Path(write_report(ledger.out)).read_text("utf-8"))
     assert page.open == []
     assert "img" not in page.tags
     assert "Nothing was dropped" in page.text
@@ -191,12 +192,12 @@ def test_an_output_without_rows_gives_a_whole_page(ledger):
 def test_tables_that_are_not_there_yet_are_empty(ledger):
     fill(ledger, [Task.SINGLE_GENERATION])
     for name in ("attempts", "rejects", "settled", "pairs", "runs"):
-        shutil.rmtree(ledger.out / "tables" / name)
+        shutil.rmtree(ledger.out.path / "tables" / name)
     text = render(ledger.out)
     assert len(pictures(text)) == 4
     assert "pairs 0 0 –" in section(text, "funnel")
-    shutil.rmtree(ledger.out / "tables")
-    (ledger.out / "tables").mkdir()
+    shutil.rmtree(ledger.out.path / "tables")
+    (ledger.out.path / "tables").mkdir()
     assert "samples 0 0 –" in section(render(ledger.out), "funnel")
 
 
@@ -305,7 +306,7 @@ def test_pictures_stop_at_the_budget_for_all_tasks_alike(ledger, monkeypatch):
 
 def test_a_shard_that_is_gone_or_damaged_does_not_end_the_report(ledger):
     fill(ledger, [Task.SINGLE_GENERATION])
-    first, second = sorted((ledger.out / "shards").glob("*.tar"))
+    first, second = sorted((ledger.out.path / "shards").glob("*.tar"))
     first.unlink()
     second.write_bytes(second.read_bytes()[:700])
     text = render(ledger.out)
@@ -314,10 +315,10 @@ def test_a_shard_that_is_gone_or_damaged_does_not_end_the_report(ledger):
 
 
 def test_settings_that_cannot_be_read_are_unknown(ledger):
-    (ledger.out / "recast.json").write_text("{half", "utf-8")
+    (ledger.out.path / "recast.json").write_text("{half", "utf-8")
     assert "unknown" in Page(render(ledger.out)).text
     settings = {"profile": "<u>mine", "models": {"vlm": {"model": "owner/name", "revision": "1"}}}
-    (ledger.out / "recast.json").write_text(json.dumps(settings), "utf-8")
+    (ledger.out.path / "recast.json").write_text(json.dumps(settings), "utf-8")
     assert "<u>mine" in Page(render(ledger.out)).text
     assert "vlm: owner/name" in Page(render(ledger.out)).text
 
@@ -328,7 +329,7 @@ def test_an_output_that_is_being_written_can_be_reported(ledger):
     def report():
         try:
             for _ in range(3):
-                assert Page(write_report(ledger.out).read_text("utf-8")).open == []
+                assert Page(Path(write_report(ledger.out)).read_text("utf-8")).open == []
         except Exception as error:
             failures.append(error)
 
@@ -337,8 +338,8 @@ def test_an_output_that_is_being_written_can_be_reported(ledger):
     fill(ledger, [Task.SINGLE_GENERATION], per_task=3)
     reader.join()
     assert failures == []
-    assert "samples 3 3 100 %" in section(write_report(ledger.out).read_text("utf-8"), "funnel")
-    assert [path.name for path in (ledger.out / "report").iterdir()] == ["index.html"]
+    assert "samples 3 3 100 %" in section(Path(write_report(ledger.out)).read_text("utf-8"), "funnel")
+    assert [path.name for path in (ledger.out.path / "report").iterdir()] == ["index.html"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster.folder import LocalFolder
 from pipeline import tracks_file
 from schemas.tracks import InstanceTrack
 
@@ -33,27 +34,26 @@ def tracks(draw):
 @settings(max_examples=40)
 @given(tracks())
 def test_what_is_read_is_what_was_written(tmp_path_factory, found):
-    folder = tmp_path_factory.mktemp("tracks")
-    path = folder / "deep" / "key.npz"
-    tracks_file.write(path, found)
-    again = tracks_file.read(path)
+    out = LocalFolder(tmp_path_factory.mktemp("tracks"))
+    tracks_file.write(out, "deep/key.npz", found)
+    again = tracks_file.read(out, "deep/key.npz")
     assert [(each.name, each.category) for each in again] == [(each.name, each.category) for each in found]
     for one, other in zip(again, found, strict=True):
         for name in ("masks", "seen", "scores", "nearness"):
             assert getattr(one, name).dtype == getattr(other, name).dtype
             assert np.array_equal(getattr(one, name), getattr(other, name))
-    assert list(path.parent.iterdir()) == [path]
-    second = folder / "second.npz"
-    tracks_file.write(second, again)
-    assert second.read_bytes() == path.read_bytes()
+    assert [file.name for file in out.files("deep")] == ["deep/key.npz"]
+    tracks_file.write(out, "second.npz", again)
+    assert out.read("second.npz") == out.read("deep/key.npz")
 
 
 def test_what_is_no_file_of_tracks(tmp_path):
+    out = LocalFolder(tmp_path)
     with pytest.raises(OSError, match="nothing"):
-        tracks_file.read(tmp_path / "nothing.npz")
-    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut off")
+        tracks_file.read(out, "nothing.npz")
+    out.write("cut.npz", b"PK\x03\x04 cut off")
     with pytest.raises(ValueError, match="tracks"):
-        tracks_file.read(tmp_path / "cut.npz")
+        tracks_file.read(out, "cut.npz")
     with pytest.raises(ValueError):  # noqa: PT011  (numpy's words)
-        tracks_file.write(tmp_path / "none.npz", [])
-    assert not (tmp_path / "none.npz").exists()
+        tracks_file.write(out, "none.npz", [])
+    assert not out.exists("none.npz")
