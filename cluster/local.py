@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -30,6 +31,17 @@ ENVIRONMENT = {
     # A machine with few CPUs and many models starts several processes for each CPU: Ray warns of that on stdout.
     "RAY_worker_maximum_startup_concurrency": str(max(64, os.cpu_count() or 1)),
 }
+
+
+ROOM_ON_DISK = 2**29
+"""Bytes of the disk of temporary files that Ray leaves free when it moves there what its store has no room for."""
+
+
+def _disk_limit() -> str:
+    """The share of the disk of temporary files that may be in use while Ray still moves objects there. Ray's own limit,
+    95 %, refuses a disk of 10 TB with 500 GB free, and the run with it."""
+    total = shutil.disk_usage(tempfile.gettempdir()).total
+    return str(max(0.95, 1 - ROOM_ON_DISK / total))
 
 
 def die_with_parent(poll_seconds: float = 1.0) -> None:
@@ -102,7 +114,7 @@ def _how_to_start(object_store_mb: int, num_cpus: int | None) -> Iterator[dict[s
 @contextmanager
 def ray_session(object_store_mb: int, num_cpus: int | None = None) -> Iterator[int]:
     """Yields the number of CPUs of the session. A cluster that is already joined, or named by RAY_ADDRESS, is used."""
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, "RAY_local_fs_capacity_threshold": _disk_limit()}.items():
         os.environ.setdefault(name, value)
     import ray
     from ray.data import DataContext

@@ -133,7 +133,8 @@ def test_a_sample_that_was_stopped_is_no_plan(listing, monkeypatch):
 
 @pytest.mark.ray
 def test_a_plan_from_all_sources_says_what_their_build_gave(recast, demo_videos, built):
-    done = recast("plan", demo_videos, "--sample", "99", "--json")
+    as_built = ("--set", "mining.max_pairs_per_clip=4")
+    done = recast("plan", demo_videos, "--sample", "99", "--json", *as_built)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["num_sampled"] == found["num_sources"] == 6
