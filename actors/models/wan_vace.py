@@ -10,9 +10,10 @@ which add VACE's hints twice.
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from diffusers import UniPCMultistepScheduler, WanVACEPipeline
 
-from actors.models import latent_frames
+from actors.models import attention, latent_frames
 from actors.models.diffusion import hole, load_pipeline, picture, seeded
 from actors.models.guidance import KeptGuidance
 from actors.models.loading import device
@@ -136,9 +137,11 @@ class WanVaceGenerator:
 
 
 def accelerate(pipeline: Any) -> None:
-    """The same operations in fewer kernels, no approximation: each kind of block is compiled once for all its
-    repetitions, at the first call of a size. Results differ by rounding (docs/performance.md)."""
+    """The same operations in fewer and faster kernels, no approximation: each kind of block is compiled once for all
+    its repetitions, at the first call of a size. Results differ by rounding (docs/performance.md)."""
     for transformer in _experts(pipeline):
+        if attention.available() and transformer.dtype in (torch.bfloat16, torch.float16):
+            attention.use_flash_attention(transformer)
         transformer.compile_repeated_blocks(fullgraph=True)
 
 
