@@ -12,6 +12,7 @@ from transformers import AutoImageProcessor, CLIPVisionModelWithProjection
 
 from actors.models.batching import all_batched
 from actors.models.loading import device, dtype_of, load_model, load_processor, named
+from actors.models.streams import beside_the_model
 from actors.quality import MeasuredQuality
 from schemas.errors import UserError
 from schemas.video import Image
@@ -59,8 +60,9 @@ class ClipAesthetic:
 
     @torch.inference_mode()
     def _pixels(self, images: list[Image]) -> list[Tensor]:
-        pixels = self._processor(images, return_tensors="pt", device=device())["pixel_values"]
-        return list(pixels.to(device(), self._dtype))
+        with beside_the_model():
+            pixels = self._processor(images, return_tensors="pt", device=device())["pixel_values"]
+            return list(pixels.to(device(), self._dtype))
 
     @torch.inference_mode()
     def _rate(self, pixels: list[Tensor]) -> list[float]:

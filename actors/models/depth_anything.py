@@ -10,6 +10,7 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
 from actors.models.batching import all_batched
 from actors.models.loading import device, dtype_of, load_model, load_processor
+from actors.models.streams import beside_the_model
 from schemas.errors import UserError
 from schemas.video import Image, Mask
 
@@ -63,8 +64,9 @@ class DepthAnything:
 
     @torch.inference_mode()
     def _pixels(self, images: list[Image]) -> list[Tensor]:
-        pixels = self._processor(images, return_tensors="pt", device=device())["pixel_values"]
-        return list(pixels.to(device(), self._dtype))
+        with beside_the_model():
+            pixels = self._processor(images, return_tensors="pt", device=device())["pixel_values"]
+            return list(pixels.to(device(), self._dtype))
 
     def _predict(self, pixels: list[Tensor]) -> list[Tensor]:
         """At the model's own size: what the processor makes of pictures is a multiple of the patch, 14."""

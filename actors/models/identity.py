@@ -12,6 +12,7 @@ from transformers import AutoImageProcessor, AutoModel, SiglipVisionModel
 
 from actors.models.batching import all_batched
 from actors.models.loading import device, dtype_of, load_model, load_processor
+from actors.models.streams import beside_the_model
 from schemas.subject import Embedding
 from schemas.video import Image, Mask
 from stages import masks
@@ -56,8 +57,9 @@ class _CropEmbedder:
     @torch.inference_mode()
     def _pixels(self, subjects: list[tuple[Image, Mask]]) -> list[Tensor]:
         crops = [alone(image, mask, self._side_px, self._background) for image, mask in subjects]
-        given = self._processor(crops, return_tensors="pt", device=device(), do_resize=False, do_center_crop=False)
-        return list(given["pixel_values"].to(device(), self._dtype))
+        with beside_the_model():
+            given = self._processor(crops, return_tensors="pt", device=device(), do_resize=False, do_center_crop=False)
+            return list(given["pixel_values"].to(device(), self._dtype))
 
     @torch.inference_mode()
     def _describe(self, pixels: list[Tensor]) -> list[Embedding]:
