@@ -14,8 +14,8 @@ FILES_FOLDER = "/etc/recast"
 MAX_CONFIG_MAP_BYTES = 900_000
 """Kubernetes takes a MiB for the whole object; binary content grows by a third."""
 
-NUM_RETRIES = 2
-"""A RayJob whose driver or head died is tried again with a new cluster, and goes on from what is committed."""
+NUM_SUBMISSIONS_AGAIN = 2
+"""By the submitter, of a job that a head that came back does not know: it goes on from what is committed."""
 
 SECONDS_TO_LOOK = 600
 """How long a finished cluster stays, for its logs and dashboard."""
@@ -102,8 +102,10 @@ def job_spec(plan: ClusterPlan, entrypoint: str, deadline_hours: float) -> dict[
     return {
         "entrypoint": entrypoint,
         "submissionMode": "K8sJobMode",
-        "submitterConfig": {"backoffLimit": 2},
-        "backoffLimit": NUM_RETRIES,
+        "submitterConfig": {"backoffLimit": NUM_SUBMISSIONS_AGAIN},
+        # KubeRay cannot tell a command that failed from one that was killed. Run again, the command would find what
+        # failed settled, and succeed.
+        "backoffLimit": 0,
         "activeDeadlineSeconds": max(1, round(deadline_hours * 3600)),
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": SECONDS_TO_LOOK,

@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from cluster.s3_errors import PATIENCE_SECONDS, ConditionLost, asked, code_of
 from cluster.s3_reader import RangeReader
@@ -54,9 +55,14 @@ class Object:
 
 
 def configure(endpoint_url: str | None = None, profile: str | None = None, anonymous: bool = False) -> None:
-    """Into the environment of this process and of those it starts; what is not given stays as it is there."""
+    """Into the environment of this process and of those it starts; what is not given stays as it is there. Raises
+    UserError for an endpoint with a password in it, also for one that was there: it is written where all can read."""
     wanted = {ENDPOINTS[0]: endpoint_url, "AWS_PROFILE": profile, ANONYMOUS: "1" if anonymous else None}
     os.environ.update({name: value for name, value in wanted.items() if value})
+    if any("@" in urlsplit(os.environ.get(name, "")).netloc for name in ENDPOINTS):
+        raise UserError(
+            "an endpoint url cannot have a password in it: credentials belong in AWS_ACCESS_KEY_ID and the like"
+        )
 
 
 def settings() -> dict[str, str]:
@@ -176,8 +182,17 @@ def read(uri: str, start: int = 0, stop: int | None = None) -> bytes:
 
 def download(uri: str, path: Path) -> None:
     """An object as a local file, whole or not at all."""
+    from boto3.exceptions import RetriesExceededError
+
     bucket, key = split(uri)
-    asked(uri, partial(client().download_file, bucket, key, str(path)))
+
+    def fetch() -> None:
+        try:
+            client().download_file(bucket, key, str(path))
+        except RetriesExceededError as error:  # of the transfer: it waits for nothing between its attempts
+            raise error.last_exception from None
+
+    asked(uri, fetch)
 
 
 def _body(wanted: dict[str, str]) -> bytes:

@@ -175,7 +175,7 @@ def _entries(path: str) -> Iterator[str] | None:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in LIST_SUFFIXES:
         return _in_text(path)
-    return _in_parquet(path) if suffix == ".parquet" else None
+    return uris_in_parquet(path) if suffix == ".parquet" else None
 
 
 def _open_list(path: str) -> BinaryIO:
@@ -219,8 +219,9 @@ def _beside(base: str, entry: str, where: str) -> str:
     return os.path.join(base, path)
 
 
-def _in_parquet(path: str) -> Iterator[str]:
-    base = posixpath.dirname(path) if s3.is_s3(path) else os.getcwd()
+def uris_in_parquet(path: str) -> Iterator[str]:
+    """Its column `uri`, without nulls; relative ones are so to the file. Raises UserError where there is none."""
+    base = posixpath.dirname(path if s3.is_s3(path) else os.path.abspath(path))
     with _open_list(path) as opened:
         try:
             file = pq.ParquetFile(opened)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from cluster import s3
 from cluster.cron import Schedule
 from cluster.jobs import assigned
 from cluster.kube_schedules import cron_job, ray_cron_job, to_yaml
@@ -96,17 +97,24 @@ def _recast(command: "RemoteCommand") -> list[str]:
 
 
 def _local_words(command: "RemoteCommand", options: dict[str, Any]) -> list[str]:
-    variables = [f"{name}={value}" for name, value in assigned(options["environment"] or []).items()]
+    variables = [f"{name}={value}" for name, value in _environment(options).items()]
     return [*(["env", *variables] if variables else []), *_recast(command)]
 
 
+def _environment(options: dict[str, Any]) -> dict[str, str]:
+    """Schedulers start with next to none: what says which S3 comes from here. Secrets do not."""
+    return s3.settings() | assigned(options["environment"] or [])
+
+
 def _print_units(command: "RemoteCommand", options: dict[str, Any], when: Schedule) -> None:
-    variables = assigned(options["environment"] or [])
-    units = systemd_units(options["name"], _recast(command), when, str(Path.cwd()), variables)
+    units = systemd_units(options["name"], _recast(command), when, str(Path.cwd()), _environment(options))
     for name, text in units.items():
         sys.stdout.write(f"# ~/.config/systemd/user/{name}\n{text}\n")
     timer = f"{options['name']}.timer"
-    _say(f"put both in place, then: systemctl --user daemon-reload && systemctl --user enable --now {timer}")
+    _say(
+        "put both in place, then: loginctl enable-linger (or it ends when you log out) && "
+        f"systemctl --user daemon-reload && systemctl --user enable --now {timer}"
+    )
 
 
 shared.add_inner_commands(app, _run)

@@ -4,14 +4,12 @@ Reads tables and the lock's announcement, takes no lock and writes nothing, so i
 """
 
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.lock import owner_of
+from pipeline.lock import died_here, owner_of
 from pipeline.tables import Snapshot
 from schemas.work import Phase
 
@@ -83,7 +81,7 @@ def live(tables: Snapshot, moment: datetime | None = None) -> dict[str, Any] | N
     heard = max([runs[-1]["created_at"], *([committed] if committed else [])])
     silence = max((moment or datetime.now(UTC)) - heard, timedelta()).total_seconds()
     owner = owner_of(tables.root)
-    dead = bool(owner.get("released")) or _is_gone(owner)
+    dead = bool(owner.get("released")) or died_here(owner)
     note = next((row for row in reversed(runs) if row["event"] == "progress"), None)
     return {
         "run_id": run_id,
@@ -94,10 +92,6 @@ def live(tables: Snapshot, moment: datetime | None = None) -> dict[str, Any] | N
         "waves_closed": sum(row["event"] == "wave_closed" for row in runs),
         "progress": _pace(note) if note else None,
     }
-
-
-def _is_gone(owner: Mapping[str, Any]) -> bool:
-    return owner.get("host") == socket.gethostname() and not os.path.exists(f"/proc/{owner.get('pid')}")
 
 
 def _pace(row: Mapping[str, Any]) -> dict[str, Any]:

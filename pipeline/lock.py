@@ -8,12 +8,13 @@ from wasting its work, and say who the first one is.
 import fcntl
 import json
 import os
+import re
 import socket
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ DEAD_SECONDS = 30.0
 """Without a beat a lease is free: three were missed."""
 
 Owner = dict[str, Any]
+_PASSWORD = re.compile(r"://[^/@\s]*@")
 
 
 def output_lock(out: Folder, driver_pid: int = 0) -> "FileLock | Lease":
@@ -99,7 +101,7 @@ class Lease:
                 if found is None:
                     return s3.put(self._uri, self._body(), if_none_match=True)
                 owner = _owner_in(s3.read(self._uri))
-                if not (owner.get("released") or _died_here(owner)):
+                if not (owner.get("released") or died_here(owner)):
                     self._await_silence(found.etag, owner)
                 return s3.put(self._uri, self._body(), if_match=found.etag)
             except (ConditionLost, BadInput):
@@ -123,13 +125,23 @@ class Lease:
                 self.beat()
             except ConditionLost:
                 return  # we were silent for too long: the next commit will find out
-            except (Unreachable, UserError):
+            except (Unreachable, UserError, BadInput):
                 continue
 
     def beat(self) -> None:
-        """Raises LostRace when somebody else took the lease."""
+        """Raises ConditionLost when somebody else took the lease."""
         self._beats += 1
-        self._etag = s3.put(self._uri, self._body(), if_match=self._etag)
+        self._write()
+
+    def _write(self, **more: object) -> None:
+        """Over our own last writing; also over one of ours whose answer never came."""
+        try:
+            self._etag = s3.put(self._uri, self._body(**more), if_match=self._etag)
+        except ConditionLost:
+            found = s3.head(self._uri)
+            if found is None or _owner_in(s3.read(self._uri)).get("lease") != self._me["lease"]:
+                raise
+            self._etag = s3.put(self._uri, self._body(**more), if_match=found.etag)
 
     def _body(self, **more: object) -> bytes:
         return json.dumps(self._me | {"beat": self._beats} | more).encode()
@@ -139,8 +151,8 @@ class Lease:
             return
         self._ended.set()
         self._thread.join()
-        with suppress(ConditionLost, Unreachable, UserError):  # whoever comes next waits for silence
-            s3.put(self._uri, self._body(released=True), if_match=self._etag)
+        with suppress(ConditionLost, Unreachable, UserError, BadInput):  # whoever comes next waits for silence
+            self._write(released=True)
 
 
 def owner_of(out: Folder) -> Owner:
@@ -156,13 +168,27 @@ def _taken(out: Folder, owner: Owner) -> UserError:
         f"{out} is in use by pid {owner.get('pid', '?')} on {owner.get('host', '?')} "
         f"since {owner.get('since', '?')} ({owner.get('command', '?')})"
     )
-    if owner.get("host") == socket.gethostname():
+    if _runs_here(owner):
         taken.driver_pid = owner.get("pid")  # type: ignore[attr-defined]
     return taken
 
 
-def _died_here(owner: Owner) -> bool:
-    return owner.get("host") == socket.gethostname() and not os.path.exists(f"/proc/{owner.get('pid')}")
+def died_here(owner: Mapping[str, Any]) -> bool:
+    """Whether an owner was a process of this machine and is gone. Of one elsewhere nothing is known: False."""
+    return _runs_here(owner) and not os.path.exists(f"/proc/{owner.get('pid')}")
+
+
+def _runs_here(owner: Mapping[str, Any]) -> bool:
+    return bool(_processes()) and owner.get("processes") == _processes()
+
+
+def _processes() -> str:
+    """Within what a pid means one process: a boot and a namespace, since containers may share a host's name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no /proc here
+        return ""
 
 
 def _owner_in(text: bytes) -> Owner:
@@ -177,8 +203,9 @@ def _me(driver_pid: int) -> Owner:
     return {
         "pid": pid,
         "host": socket.gethostname(),
+        "processes": _processes(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(_command(pid).split())[:200],
+        "command": _PASSWORD.sub("://", " ".join(_command(pid).split()))[:200],
     }
 
 

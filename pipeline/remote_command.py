@@ -6,6 +6,7 @@ write. Small files that say what to do are carried along instead: a profile, a j
 lists of sources.
 """
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster.sources import LIST_SUFFIXES
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cluster.sources import LIST_SUFFIXES, uris_in_parquet
 from schemas.errors import UserError
 
 MAX_CARRIED_MB = 100
@@ -121,7 +125,7 @@ def _source(command: RemoteCommand, source: str) -> Any:
     if path.suffix.lower() in LIST_SUFFIXES:
         return _take(command, source, _list_file(path))
     if path.suffix.lower() == ".parquet":
-        return _take(command, source, _read(source, "the source list"))
+        return _take(command, source, _parquet_list(path))
     return _absolute(source, os.getcwd())
 
 
@@ -143,10 +147,21 @@ def _list_file(path: Path) -> bytes:
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
+def _parquet_list(path: Path) -> bytes:
+    """Of its columns only what a run reads travels."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"uri": pa.array(uris_in_parquet(str(path)), pa.string())}), sink)
+    return sink.getvalue()
+
+
 def _jobs_file(command: RemoteCommand, path: Path) -> bytes:
     """Sources become absolute; reference pictures that lie here travel too."""
     base, lines = os.path.abspath(path.parent), []
-    for number, line in enumerate(_read(str(path), "--jobs").decode("utf-8-sig").splitlines(), 1):
+    try:
+        text = _read(str(path), "--jobs").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text") from None
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             lines.append(line)
             continue

@@ -6,6 +6,7 @@ A foreign commit is fatal to whoever still holds an older handle: every commit h
 
 import re
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,10 @@ EPOCH_PROPERTY = "recast.epoch"
 _MARK = "recast.commit"
 """By which a commit whose answer was lost is known again."""
 
+CREDIT_SECONDS = 300.0
+"""After which temporary credentials of a profile are asked for again: delta-rs keeps those it was opened with, and
+botocore hands out none that end within ten minutes."""
+
 KEEP_HOURS = 7 * 24  # time travel
 _PROPERTIES = {
     "delta.logRetentionDuration": "interval 7 days",
@@ -54,7 +59,7 @@ class Snapshot:
         refused = sorted(set(self.root.place) & set("[]^|\\"))
         if refused:  # delta-rs panics or writes elsewhere
             raise UserError(f"{self.root}: the path of an output cannot have {' '.join(refused)} in it")
-        self._options = self.root.delta_options
+        self._options, self._credited = self.root.delta_options, time.monotonic()
         self._mirror = None if self.root.is_local else Mirror(self.root)
         self._delta: dict[str, DeltaTable] = {}
         self._viewed: dict[str, int] = {}
@@ -203,6 +208,8 @@ class Tables(Snapshot):
     def _commit(self, name: str, act: Callable[[DeltaTable, CommitProperties], object], **metadata: str) -> None:
         """One commit of `act`, which is given what it needs for it, and maybe done again."""
         self.check_usable()
+        if time.monotonic() - self._credited > CREDIT_SECONDS and "aws_session_token" in (self._options or {}):
+            self._renew_credentials()
         table, mark = self._delta[name], uuid.uuid4().hex
         commit = CommitProperties(max_commit_retries=0, custom_metadata={_MARK: mark, **metadata})
         try:
@@ -211,6 +218,11 @@ class Tables(Snapshot):
             if not self._was_taken(name, mark):
                 self._fenced = True
                 raise
+
+    def _renew_credentials(self) -> None:
+        self._options, self._credited = self.root.delta_options, time.monotonic()
+        for name in self._delta:
+            self._reopen(name)
 
     def _was_taken(self, name: str, mark: str) -> bool:
         """Whether the version that is in the way is our own: the store took the commit, its answer was lost, and
@@ -275,9 +287,8 @@ class Tables(Snapshot):
 
     def _reopen(self, name: str) -> None:
         """A held handle replays its log more slowly with each commit. The new one must be at the very same version."""
-        version = self._delta[name].version()
-        fresh = self._open(name)
-        if fresh.version() != version or table_epoch(fresh) != self.epoch:
+        held, fresh = self._delta[name], self._open(name)
+        if (fresh.version(), table_epoch(fresh)) != (held.version(), table_epoch(held)):
             self._fenced = True
             raise Fenced(f"another run committed to {self.location(name)}")
         self._delta[name] = fresh

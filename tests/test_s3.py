@@ -242,6 +242,22 @@ def test_options_of_the_command_line_go_before_the_environment_and_to_workers(se
     assert not any("KEY" in name or "TOKEN" in name or "testing" in value for name, value in told.items())
 
 
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(monkeypatch):
+    for name in s3.ENDPOINTS:
+        monkeypatch.setenv(name, "")
+    for options in [{"endpoint_url": "http://me:secret@host:9000"}, {}]:  # then it is in the environment
+        with pytest.raises(UserError, match="password") as refused:
+            s3.configure(**options)
+        assert "secret" not in str(refused.value)
+
+
+def test_a_download_that_breaks_off_is_taken_up_again(server, tmp_path):
+    s3.put(FILM, CONTENT)
+    server.fail(Cut(10), 12, "GET")  # more often than one transfer tries by itself
+    s3.download(FILM, tmp_path / "film")
+    assert (tmp_path / "film").read_bytes() == CONTENT
+
+
 def test_delta_works_with_the_same_settings_and_names_no_secret_of_the_environment(server):
     options = s3.delta_options()
     deltalake.write_deltalake("s3://films/table", pa.table({"a": [1]}), storage_options=options)

@@ -131,7 +131,7 @@ def test_no_run_starts_beside_another_one():
 
 def test_what_a_cluster_needs_is_in_it():
     spec = ray_job(PLAN, "x", 12)["spec"]
-    assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["shutdownAfterJobFinishes"]) == (2, 43200, True)
+    assert (spec["backoffLimit"], spec["activeDeadlineSeconds"], spec["shutdownAfterJobFinishes"]) == (0, 43200, True)
     cluster = spec["rayClusterSpec"]
     assert cluster["authOptions"] == {"mode": "token", "secretName": "token"}
     head = cluster["headGroupSpec"]

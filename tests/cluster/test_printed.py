@@ -8,12 +8,20 @@ import yaml
 from rich.console import Console
 from test_manifests import check
 
+from cluster import s3
 from pipeline.cli import app
 from pipeline.failures import run_guarded
 
 BUILD = ["build", "s3://b/films", "--out", "s3://b/out", "--category", "a 'b' %c"]
 KUBE = ["--image", "recast:1", "--secret", "aws"]
 NIGHTLY = ["schedule", "--cron", "0 3 * * *"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_s3(monkeypatch):
+    for name in s3.SETTINGS:
+        monkeypatch.setenv(name, "")  # or what is set meanwhile would stay
+        monkeypatch.delenv(name)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]:
@@ -83,3 +91,14 @@ def test_a_crontab_line_and_units_run_the_command_of_this_installation(capsys):
     assert "OnCalendar=*-*-* 03:00:00\n" in out
     assert "\"--category=a 'b' %%c\"" in out
     assert "enable --now films.timer" in err
+    assert "enable-linger" in err
+
+
+def test_what_says_which_s3_goes_into_both_and_no_secret_does(capsys, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+    where = ["--endpoint-url", "http://minio:9000", "--aws-profile", "night"]
+    line, _ = printed(capsys, *where, *NIGHTLY, "--kind", "crontab", *BUILD)
+    assert {"AWS_ENDPOINT_URL_S3=http://minio:9000", "AWS_PROFILE=night"} <= set(shlex.split(line))
+    units, _ = printed(capsys, *where, *NIGHTLY, "--kind", "systemd", *BUILD)
+    assert 'Environment="AWS_ENDPOINT_URL_S3=http://minio:9000"\n' in units
+    assert "hidden" not in line + units

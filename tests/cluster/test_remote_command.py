@@ -1,8 +1,11 @@
 """What a command line means elsewhere, what travels with it, and what is refused before anything is sent."""
 
+import io
 import json
 import os
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 
@@ -54,6 +57,24 @@ def test_a_list_travels_with_absolute_entries(folder):
     lines = command.carried["0-new.txt"].decode().splitlines()
     assert lines == ["# today", f"{folder}/lists/a.mp4", "", "s3://b/c.mp4", "/data/d.mp4"]
     assert command.arguments("inputs")[-1] == "inputs/0-new.txt"
+
+
+def test_a_parquet_list_travels_with_absolute_entries(folder):
+    (folder / "lists").mkdir()
+    columns = {"uri": ["a.mp4", None, "s3://b/c.mp4", "/data/d.mp4"], "more": [b"x" * 1000] * 4}
+    pq.write_table(pa.table(columns), folder / "lists" / "new.parquet")
+    command = build("lists/new.parquet", "--out", "o")
+    table = pq.read_table(io.BytesIO(command.carried["0-new.parquet"]))
+    assert table.to_pydict() == {"uri": [f"{folder}/lists/a.mp4", "s3://b/c.mp4", "/data/d.mp4"]}
+    (folder / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="as Parquet"):
+        build("bad.parquet", "--out", "o")
+
+
+def test_a_jobs_file_that_is_no_text_is_refused(folder):
+    (folder / "jobs.jsonl").write_bytes(b'{"source": "caf\xe9.mp4"}\n')
+    with pytest.raises(UserError, match="not UTF-8"):
+        parse(ROOT, "edit", ["--jobs", "jobs.jsonl", "--out", "o"])
 
 
 def test_a_jobs_file_travels_with_its_pictures(folder):

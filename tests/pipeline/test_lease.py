@@ -41,7 +41,7 @@ def take(out, time=None):
 
 def elsewhere(lease):
     """As if its owner ran on another machine."""
-    lease._me["host"] = "another"
+    lease._me |= {"host": "another", "processes": "another boot"}
     lease.beat()
 
 
@@ -92,6 +92,33 @@ def test_who_died_on_this_machine_is_not_waited_for(out):
     time = Time()
     take(out, time).release()
     assert time.now == 0
+
+
+def test_another_container_of_the_same_hostname_is_not_taken_for_dead(out):
+    first = take(out)
+    first._me |= {"processes": "this boot/another namespace", "pid": 2**22 + 1}
+    first.beat()
+    with pytest.raises(UserError, match="in use") as refused:
+        take(out, Time(BEAT_SECONDS, first.beat))
+    assert not hasattr(refused.value, "driver_pid")
+    first.release()
+
+
+def test_an_owner_whose_last_answer_was_lost_keeps_its_lease(out):
+    first = take(out)
+    s3.put(out.address(lock.NAME), first._body(beat=-1))  # it was written, and nobody was told
+    first.beat()
+    assert owner_of(out)["beat"] == 1
+    s3.put(out.address(lock.NAME), first._body(beat=-2))
+    first.release()
+    assert owner_of(out)["released"]
+
+
+def test_a_password_in_a_command_is_not_announced(out, monkeypatch):
+    monkeypatch.setattr(lock, "_command", lambda _: "recast build --set endpoint=http://me:secret@host/v1 s3://b/c")
+    first = take(out)
+    assert owner_of(out)["command"] == "recast build --set endpoint=http://host/v1 s3://b/c"
+    first.release()
 
 
 def test_of_two_that_wait_one_gets_it(out):

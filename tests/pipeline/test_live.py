@@ -108,7 +108,7 @@ def test_a_run_of_which_nothing_is_heard_and_one_whose_process_is_gone(build):
     lock = build.out / NAME
     lock.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": int(gone.stdout)}))
     assert live(tables)["state"] == "died"
-    lock.write_text(json.dumps(json.loads(lock.read_text()) | {"host": "elsewhere"}))
+    lock.write_text(json.dumps(json.loads(lock.read_text()) | {"processes": "another boot"}))
     assert live(tables)["state"] == "running", "another machine's processes are not ours to look for"
     lock.write_text(json.dumps(json.loads(lock.read_text()) | {"released": True}))
     assert live(tables)["state"] == "died"

@@ -137,6 +137,30 @@ def test_a_foreign_commit_found_while_reopening_is_fatal_too(tables, monkeypatch
         tables.maintain()
 
 
+def test_temporary_credentials_are_asked_for_again_before_they_end(bucket, tmp_path, monkeypatch):
+    keys_file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys_file))
+    monkeypatch.setenv("AWS_PROFILE", "night")
+
+    def hand_out(token: str) -> None:
+        lines = ["[night]", "aws_access_key_id = testing", "aws_secret_access_key = testing"]
+        keys_file.write_text("\n".join([*lines, f"aws_session_token = {token}", ""]))
+
+    hand_out("first")
+    tables = Tables(bucket + "/out")
+    tables.takeover(1, "run")
+    hand_out("second")
+    tables.merge("samples", [row("a")])
+    assert tables._options["aws_session_token"] == "first"
+    monkeypatch.setattr("pipeline.tables.CREDIT_SECONDS", -1.0)
+    tables.merge("samples", [row("b")])
+    assert {table._storage_options["aws_session_token"] for table in tables._delta.values()} == {"second"}
+    assert keys(tables) == ["a", "b"]
+    Tables(bucket + "/out").takeover(2, "other")
+    with pytest.raises(Fenced):
+        tables.merge("samples", [row("c")])
+
+
 @everywhere
 def test_maintain_makes_few_files_and_loses_nothing(tables):
     for number in range(6):
