@@ -4,6 +4,7 @@ A foreign commit is fatal to whoever still holds an older handle: every commit h
 `max_commit_retries=0`, so delta-rs refuses instead of rebasing. Knows nothing of units, leases or phases.
 """
 
+import itertools
 import re
 import tempfile
 import time
@@ -46,6 +47,8 @@ _PROPERTIES = {
     VERSION_PROPERTY: str(VERSION),
 }
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # its copy is of one batch
+COMPACTED_BYTES = 32 << 20
+"""Read into memory at once when small files are made one."""
 _FEW_FILES = 4  # fewer than this are not worth rewriting
 _GONE = "_gone"  # marks the source rows of a merge that delete
 
@@ -280,10 +283,28 @@ class Tables(Snapshot):
                 self._maintained[name] = self._delta[name].version()
 
     def _compact(self, name: str) -> None:
-        if len(self._delta[name].file_uris()) >= _FEW_FILES:
-            self._commit(name, lambda table, commit: table.optimize.compact(commit_properties=commit))
+        small = self._small_files(name)
+        if len(small) >= _FEW_FILES:
+            # Not `optimize.compact`: it commits behind whatever lies there, whatever `max_commit_retries` says, and
+            # where that is itself, its answer lost, or another run's, every row is there twice.
+            data = self._rows_in(name, small)
+            self._commit(name, partial(_merge, data.append_column(_GONE, pa.array([False] * data.num_rows))))
         failpoints.hit("during_table_compaction")
         self._commit(name, _clean)
+
+    def _small_files(self, name: str) -> list[str]:
+        """The smallest of a table, together no more than COMPACTED_BYTES."""
+        files = pa.table(self._delta[name].get_add_actions(flatten=True)).sort_by("size_bytes").to_pylist()
+        sizes = itertools.accumulate(file["size_bytes"] for file in files)
+        paths = [file["path"] for file, size in zip(files, sizes, strict=True) if size <= COMPACTED_BYTES]
+        found = {unquote(uri).rsplit("/", 1)[-1]: uri for uri in self._delta[name].file_uris()}
+        return [found[unquote(path).rsplit("/", 1)[-1]] for path in paths]
+
+    def _rows_in(self, name: str, files: list[str]) -> pa.Table:
+        here = files if self._mirror is None else self._mirror.files(name, files, prune=False)
+        stored = f"read_parquet([{', '.join(map(_quoted, here))}], union_by_name = true)"
+        sql = f"SELECT * FROM _empty_{name} UNION ALL BY NAME SELECT * FROM {stored}"
+        return self.query(sql).cast(TABLES[name])
 
     def _reopen(self, name: str) -> None:
         """A held handle replays its log more slowly with each commit. The new one must be at the very same version."""

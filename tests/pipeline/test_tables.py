@@ -162,6 +162,18 @@ def test_temporary_credentials_are_asked_for_again_before_they_end(bucket, tmp_p
 
 
 @everywhere
+def test_files_are_not_made_one_behind_a_foreign_commit(tables):
+    """delta-rs's own compaction would be, and two of them would leave every row twice."""
+    for number in range(5):
+        tables.merge("samples", [row(f"{number}", parent=f"p{number}")])
+    where, how = tables.location("samples"), options(tables)
+    DeltaTable(where, storage_options=how).optimize.compact()
+    with pytest.raises(Fenced):
+        tables.maintain()
+    assert sorted(DeltaTable(where, storage_options=how).to_pyarrow_table()["key"].to_pylist()) == list("01234")
+
+
+@everywhere
 def test_maintain_makes_few_files_and_loses_nothing(tables):
     for number in range(6):
         tables.merge("samples", [row(f"{number}", parent=f"p{number}")])
