@@ -4,13 +4,12 @@ A foreign commit is fatal to whoever still holds an older handle: every commit h
 `max_commit_retries=0`, so delta-rs refuses instead of rebasing. Knows nothing of units, leases or phases.
 """
 
-import itertools
 import re
 import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,11 @@ from weakref import WeakSet
 
 import duckdb
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import DeltaTable
 
 from cluster.folder import Folder, output_folder
 from pipeline import failpoints
+from pipeline import table_commits as commits
 from pipeline.migrations import VERSION_PROPERTY, migrate, table_version
 from pipeline.mirror import Mirror
 from pipeline.storage_errors import patiently, storage_errors
@@ -32,25 +32,17 @@ from schemas.tables import TABLES, VERSION
 
 Row = dict[str, Any]
 
-EPOCH_PROPERTY = "recast.epoch"
-_MARK = "recast.commit"
-"""By which a commit whose answer was lost is known again."""
-
 CREDIT_SECONDS = 300.0
 """After which temporary credentials of a profile are asked for again: delta-rs keeps those it was opened with, and
 botocore hands out none that end within ten minutes."""
 
-KEEP_HOURS = 7 * 24  # time travel
 _PROPERTIES = {
     "delta.logRetentionDuration": "interval 7 days",
     "delta.deletedFileRetentionDuration": "interval 7 days",
     VERSION_PROPERTY: str(VERSION),
 }
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # its copy is of one batch
-COMPACTED_BYTES = 32 << 20
-"""Read into memory at once when small files are made one."""
 _FEW_FILES = 4  # fewer than this are not worth rewriting
-_GONE = "_gone"  # marks the source rows of a merge that delete
 
 
 class Snapshot:
@@ -166,10 +158,6 @@ def read_tables(root: str | Path) -> Snapshot:
     return Snapshot(folder)
 
 
-def table_epoch(table: DeltaTable) -> int:
-    return int(table.metadata().configuration.get(EPOCH_PROPERTY) or 0)
-
-
 class Tables(Snapshot):
     """The same, for the one process that may write. Call `takeover` before anything else; the lock is the caller's."""
 
@@ -195,26 +183,27 @@ class Tables(Snapshot):
         )
 
     def last_epoch(self) -> int:
-        return max(table_epoch(table) for table in self._delta.values())
+        return max(commits.table_epoch(table) for table in self._delta.values())
 
     def takeover(self, epoch: int, run_id: str) -> None:
         """Write the epoch into every table: from here on no older handle can commit to any of them."""
         self.epoch = epoch
         for name in self._delta:
-            self._commit(name, partial(_set_epoch, epoch), run_id=run_id)
+            self._undo_repetitions(name)  # of a run that was killed before it could
+            self._commit(name, partial(commits.set_epoch, epoch), run_id=run_id)
             failpoints.hit("takeover_between_epochs")
 
     def check_usable(self) -> None:
         if self._fenced:
             raise Fenced(f"another run took {self.root} over")
 
-    def _commit(self, name: str, act: Callable[[DeltaTable, CommitProperties], object], **metadata: str) -> None:
+    def _commit(self, name: str, act: commits.Act, **metadata: str) -> None:
         """One commit of `act`, which is given what it needs for it, and maybe done again."""
         self.check_usable()
         if time.monotonic() - self._credited > CREDIT_SECONDS and "aws_session_token" in (self._options or {}):
             self._renew_credentials()
         table, mark = self._delta[name], uuid.uuid4().hex
-        commit = CommitProperties(max_commit_retries=0, custom_metadata={_MARK: mark, **metadata})
+        commit = commits.properties(mark, **metadata)
         try:
             patiently(self.location(name), lambda: act(table, commit))
         except Fenced:
@@ -231,7 +220,7 @@ class Tables(Snapshot):
         """Whether the version that is in the way is our own: the store took the commit, its answer was lost, and
         asking again found the version there."""
         fresh = self._open(name)
-        ours = fresh.version() == self._delta[name].version() + 1 and fresh.history(1)[0].get(_MARK) == mark
+        ours = fresh.version() == self._delta[name].version() + 1 and commits.is_last(fresh, mark)
         if ours:
             self._delta[name] = fresh
         return ours
@@ -252,9 +241,9 @@ class Tables(Snapshot):
         data = pa.Table.from_pylist([*by_key.values(), *gone], schema=schema)
         if present:
             marks = pa.array([False] * len(by_key) + [True] * len(gone))
-            self._commit(name, partial(_merge, data.append_column(_GONE, marks)))
+            self._commit(name, partial(commits.merge, data.append_column(commits.GONE, marks)))
         else:
-            self._commit(name, partial(_append, data))
+            self._commit(name, partial(commits.append, data))
 
     def _present(self, name: str, keys: list[str], replace: list[tuple[str, str]]) -> set[str]:
         """Keys of stored rows that `keys` would update or `replace` takes away."""
@@ -283,68 +272,26 @@ class Tables(Snapshot):
                 self._maintained[name] = self._delta[name].version()
 
     def _compact(self, name: str) -> None:
-        small = self._small_files(name)
-        if len(small) >= _FEW_FILES:
-            # Not `optimize.compact`: it commits behind whatever lies there, whatever `max_commit_retries` says, and
-            # where that is itself, its answer lost, or another run's, every row is there twice.
-            data = self._rows_in(name, small)
-            self._commit(name, partial(_merge, data.append_column(_GONE, pa.array([False] * data.num_rows))))
+        before = self._delta[name].version()
+        if len(self._delta[name].file_uris()) >= _FEW_FILES:
+            self._commit(name, commits.compact)
+            if self._delta[name].version() > before + 1:
+                self._undo_repetitions(name)
         failpoints.hit("during_table_compaction")
-        self._commit(name, _clean)
+        self._commit(name, commits.clean)
 
-    def _small_files(self, name: str) -> list[str]:
-        """The smallest of a table, together no more than COMPACTED_BYTES."""
-        files = pa.table(self._delta[name].get_add_actions(flatten=True)).sort_by("size_bytes").to_pylist()
-        sizes = itertools.accumulate(file["size_bytes"] for file in files)
-        paths = [file["path"] for file, size in zip(files, sizes, strict=True) if size <= COMPACTED_BYTES]
-        found = {unquote(uri).rsplit("/", 1)[-1]: uri for uri in self._delta[name].file_uris()}
-        return [found[unquote(path).rsplit("/", 1)[-1]] for path in paths]
-
-    def _rows_in(self, name: str, files: list[str]) -> pa.Table:
-        here = files if self._mirror is None else self._mirror.files(name, files, prune=False)
-        stored = f"read_parquet([{', '.join(map(_quoted, here))}], union_by_name = true)"
-        sql = f"SELECT * FROM _empty_{name} UNION ALL BY NAME SELECT * FROM {stored}"
-        return self.query(sql).cast(TABLES[name])
+    def _undo_repetitions(self, name: str) -> None:
+        table = self._delta[name]
+        if again := commits.num_repetitions(table):
+            self._commit(name, partial(commits.restore, table.version() - again))
 
     def _reopen(self, name: str) -> None:
         """A held handle replays its log more slowly with each commit. The new one must be at the very same version."""
         held, fresh = self._delta[name], self._open(name)
-        if (fresh.version(), table_epoch(fresh)) != (held.version(), table_epoch(held)):
+        if (fresh.version(), commits.table_epoch(fresh)) != (held.version(), commits.table_epoch(held)):
             self._fenced = True
             raise Fenced(f"another run committed to {self.location(name)}")
         self._delta[name] = fresh
-
-
-def _set_epoch(epoch: int, table: DeltaTable, commit: CommitProperties) -> None:
-    table.alter.set_table_properties({EPOCH_PROPERTY: str(epoch)}, raise_if_not_exists=False, commit_properties=commit)
-
-
-def _append(data: pa.Table, table: DeltaTable, commit: CommitProperties) -> None:
-    write_deltalake(table, data, mode="append", commit_properties=commit)
-
-
-def _merge(data: pa.Table, table: DeltaTable, commit: CommitProperties) -> None:
-    """data: with _GONE, True for a row to delete."""
-    merger = table.merge(
-        data,
-        predicate="target.key = source.key",
-        source_alias="source",
-        target_alias="target",
-        commit_properties=commit,
-    )
-    (
-        merger.when_matched_delete(f"source.{_GONE}")
-        .when_matched_update_all(except_cols=[_GONE])
-        .when_not_matched_insert_all(except_cols=[_GONE])
-        .execute()
-    )
-
-
-def _clean(table: DeltaTable, commit: CommitProperties) -> None:
-    table.create_checkpoint()
-    table.cleanup_metadata()
-    if table.vacuum(retention_hours=KEEP_HOURS, dry_run=True):
-        table.vacuum(retention_hours=KEEP_HOURS, dry_run=False, commit_properties=commit)
 
 
 def _key(name: str, row: Row) -> str:

@@ -47,6 +47,14 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Unanswered:
+    """What was asked is done, and the connection is reset before anybody is told."""
+
+
+Fault = Answer | Cut | Unanswered
+
+
+@dataclass(frozen=True)
 class Request:
     method: str
     path: str
@@ -56,7 +64,7 @@ class Request:
 
 @dataclass
 class _Rule:
-    fault: Answer | Cut
+    fault: Fault
     times: int
     method: str
     path: str
@@ -75,7 +83,7 @@ class FaultyS3:
         self._pipe.send(command)
         return self._pipe.recv()
 
-    def fail(self, fault: Answer | Cut, times: int = 1, method: str = "", path: str = "", every: int = 1) -> None:
+    def fail(self, fault: Fault, times: int = 1, method: str = "", path: str = "", every: int = 1) -> None:
         """So many requests of that method to a path that begins so, each `every`th; "" fits all."""
         self._ask("fail", _Rule(fault, times, method, path, every))
 
@@ -117,7 +125,7 @@ class _State:
                 self.requests.clear()
             return list(self.requests) if command == "requests" else None
 
-    def fault_for(self, method: str, path: str) -> Answer | Cut | None:
+    def fault_for(self, method: str, path: str) -> Fault | None:
         with self.lock:
             for rule in self.rules:
                 if rule.times > 0 and rule.method in ("", method) and path.startswith(rule.path):
@@ -149,6 +157,8 @@ class _Proxy(BaseHTTPRequestHandler):
             length = answer.getheader("Content-Length")
             content = answer.read()
             connection.close()
+            if isinstance(fault, Unanswered):
+                return self._reset(0)
             self._reply(answer.status, headers, content, fault, length if self.command == "HEAD" else None)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on

@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from faulty_s3 import Unanswered, serving
 from object_store import everywhere
 
 from cluster.folder import output_folder
@@ -27,6 +28,20 @@ def tables(place):
 def options(tables):
     """What delta-rs needs to find a table where it is."""
     return output_folder(tables.location("samples").removesuffix("/tables/samples")).delta_options
+
+
+OUT = "s3://films/out"
+
+
+@pytest.fixture
+def bucket_that_fails():
+    with serving() as running:
+        yield running
+
+
+def few(tables):
+    for number in range(5):
+        tables.merge("samples", [row(f"{number}", parent=f"p{number}")])
 
 
 def keys(tables, name="samples"):
@@ -162,15 +177,41 @@ def test_temporary_credentials_are_asked_for_again_before_they_end(bucket, tmp_p
 
 
 @everywhere
-def test_files_are_not_made_one_behind_a_foreign_commit(tables):
-    """delta-rs's own compaction would be, and two of them would leave every row twice."""
-    for number in range(5):
-        tables.merge("samples", [row(f"{number}", parent=f"p{number}")])
-    where, how = tables.location("samples"), options(tables)
-    DeltaTable(where, storage_options=how).optimize.compact()
+def test_a_stale_run_makes_no_files_one(tables, place):
+    """delta-rs's compaction commits behind others; two of them would leave every row twice."""
+    few(tables)
+    other = Tables(place)
+    other.takeover(2, "other")
+    other.maintain()
     with pytest.raises(Fenced):
         tables.maintain()
-    assert sorted(DeltaTable(where, storage_options=how).to_pyarrow_table()["key"].to_pylist()) == list("01234")
+    assert keys(Tables(place)) == list("01234")
+
+
+def test_a_compaction_whose_answer_was_lost_leaves_no_row_twice(bucket_that_fails):
+    tables = Tables(OUT)
+    tables.takeover(1, "run")
+    few(tables)
+    before = tables.versions()["samples"]
+    bucket_that_fails.fail(Unanswered(), 1, "PUT", "/films/out/tables/samples/_delta_log/")
+    tables._compact("samples")
+    assert tables.versions()["samples"] > before + 2, "it was not committed twice: nothing was tried"
+    assert keys(tables) == keys(Tables(OUT)) == list("01234")
+    tables.merge("samples", [row("5")])
+    tables.maintain()
+    assert keys(Tables(OUT)) == list("012345")
+
+
+@everywhere
+def test_a_compaction_that_was_committed_twice_by_a_run_that_died_is_undone(tables, place):
+    few(tables)
+    commit = CommitProperties(custom_metadata={"recast.commit": "the same"})
+    for handle in [DeltaTable(tables.location("samples"), storage_options=options(tables)) for _ in range(2)]:
+        handle.optimize.compact(commit_properties=commit)
+    assert len(keys(Tables(place))) == 10, "delta-rs refuses it by now: what undoes it can go"
+    later = Tables(place)
+    later.takeover(2, "later")
+    assert keys(later) == list("01234")
 
 
 @everywhere
