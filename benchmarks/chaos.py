@@ -81,7 +81,12 @@ class Build:
                 return time.monotonic() - self.began
         raise SystemExit(f"{self.out} did not finish in {self.num_runs} runs")
 
-    def wait_until_busy(self, run: subprocess.Popen[str]) -> bool:
+    def begin(self) -> tuple[subprocess.Popen[str], bool, float]:
+        """A run in which samples are being made, whether it came that far, and when, in seconds since 1970."""
+        run = self.start()
+        return run, self._wait_until_busy(run), time.time()
+
+    def _wait_until_busy(self, run: subprocess.Popen[str]) -> bool:
         """Until samples are being made; False when the run ended before."""
         while run.poll() is None:
             if any("synthesize" in line for line in self.begun()):
@@ -116,9 +121,7 @@ class Store:
 
 
 def node_killed(build: Build, replaced: bool) -> tuple[bool, float]:
-    run = build.start()
-    reached = build.wait_until_busy(run)
-    moment = time.time()
+    run, reached, moment = build.begin()
     build.cluster.kill_node(1)
     if replaced:
         time.sleep(5.0)
@@ -127,19 +130,15 @@ def node_killed(build: Build, replaced: bool) -> tuple[bool, float]:
 
 
 def actor_killed(what: str, build: Build) -> tuple[bool, float]:
-    run = build.start()
-    reached = build.wait_until_busy(run)
+    run, reached, moment = build.begin()
     pids = build.cluster.processes(what)
-    moment = time.time()
     for pid in pids[:1]:
         kill(pid)
     return reached and bool(pids) and run.wait() == 0, moment
 
 
 def driver_killed(build: Build) -> tuple[bool, float]:
-    run = build.start()
-    reached = build.wait_until_busy(run)
-    moment = time.time()
+    run, reached, moment = build.begin()
     run.kill()
     run.wait()
     build.finish()
@@ -147,10 +146,8 @@ def driver_killed(build: Build) -> tuple[bool, float]:
 
 
 def head_killed(build: Build) -> tuple[bool, float]:
-    """With the head goes the cluster, and with that the job: both are started again, as KubeRay does."""
-    run = build.start()
-    reached = build.wait_until_busy(run)
-    moment = time.time()
+    """With the head goes the cluster, and with that the job: both are started again."""
+    run, reached, moment = build.begin()
     build.cluster.kill_node(0)
     reached &= run.wait() != 0
     build.new_cluster()
@@ -160,9 +157,7 @@ def head_killed(build: Build) -> tuple[bool, float]:
 
 def poisoned(build: Build) -> tuple[bool, float]:
     """One more video, which kills whatever process touches it: a dead letter after its tries, the rest as ever."""
-    run = build.start()
-    reached = build.wait_until_busy(run)
-    moment = time.time()
+    run, reached, moment = build.begin()
     reached &= run.wait() == 1  # finished, with a failure over the bound
     rejects = read_tables(build.out).query("select 1 from rejects where reason = 'poison'")
     return reached and rejects.num_rows == 1, moment
@@ -181,9 +176,7 @@ def with_poison(videos: Path, folder: Path) -> tuple[Path, dict[str, str]]:
 
 def object_store_full(build: Build) -> tuple[bool, float]:
     """Somebody else's job keeps more in the object store than it holds; Ray moves what does not fit to disk."""
-    run = build.start()
-    reached = build.wait_until_busy(run)
-    moment = time.time()
+    run, reached, moment = build.begin()
     hog = subprocess.Popen([sys.executable, "-c", HOG], env={**os.environ, "RAY_ADDRESS": build.cluster.address})
     reached &= run.wait() == 0
     hog.kill()
@@ -192,17 +185,14 @@ def object_store_full(build: Build) -> tuple[bool, float]:
 
 
 def store_held(build: Build) -> tuple[bool, float]:
-    run = build.start()
-    reached = build.wait_until_busy(run)
-    moment = time.time()
+    run, reached, moment = build.begin()
     build.store.hold(60.0)
     return reached and run.wait() == 0, moment
 
 
 def disk_full(build: Build) -> tuple[bool, float]:
     """The disk for temporary files fills up while samples are made: the run says so and ends. Then there is room."""
-    run = build.start()
-    reached = build.wait_until_busy(run)
+    run, reached, _ = build.begin()
     filler = build.folder / "disk" / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:

@@ -6,6 +6,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from synthetic_footage import LEFT, RIGHT, write_clip
+
 from actors.oracle import oracle_profile, truth_of
 from actors.profiles import Roles
 from pipeline.edit import STEPS
@@ -28,6 +30,13 @@ TINY = {
     # FFV1 does not say where its colours were sampled: read back they are half a pixel off.
     "edit_thresholds.min_background_psnr": "35",
 }
+
+
+def write_two_clips(folder: Path) -> Path:
+    """One subject in `one`, two in `two`."""
+    write_clip(folder, "one", (LEFT,), 9)
+    write_clip(folder, "two", (LEFT, RIGHT), 9)
+    return folder
 
 
 class Edits:

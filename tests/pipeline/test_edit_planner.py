@@ -1,33 +1,25 @@
 """What is pending of edits, and what comes of it: the real ledger, planner and steps, no Ray."""
 
-import io
 import json
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from rich.console import Console
-from synthetic_edits import Edits
-from synthetic_footage import LEFT, RIGHT, write_clip
+from synthetic_edits import Edits, write_two_clips
+from synthetic_footage import LEFT, write_clip
 
 from actors.video_generator import RehearsalGenerator
 from pipeline.check import check
-from pipeline.compact import compact
 from pipeline.edit_planner import write_jobs
-from pipeline.report import render
 from pipeline.retry import retry
-from pipeline.status import show, status
 from schemas.reasons import Reason
 from schemas.work import Phase
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    write_clip(folder, "one", (LEFT,), 9)
-    write_clip(folder, "two", (LEFT, RIGHT), 9)
-    return folder
+    return write_two_clips(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
@@ -280,34 +272,38 @@ def test_options_hold_for_their_job_alone(edits):
     assert is_sound(edits)
 
 
-def test_a_reference_picture_that_went_away_is_no_answer(edits, tmp_path):
-    (job,) = edits.jobs("one")
-    picture = tmp_path / "reference.png"
-    cv2.imwrite(str(picture), np.full((40, 40, 3), 90, np.uint8))
+def paint(picture, level):
+    cv2.imwrite(str(picture), np.full((40, 40, 3), level, np.uint8))
+    return picture
+
+
+def with_reference(job, picture):
     (turn,) = job.turns
-    job = replace(job, turns=(replace(turn, edits=(replace(turn.edits[0], reference=str(picture)),)),))
+    return replace(job, turns=(replace(turn, edits=(replace(turn.edits[0], reference=str(picture)),)),))
+
+
+def test_a_reference_picture_that_went_away_is_no_answer(edits, tmp_path):
+    picture = paint(tmp_path / "reference.png", 90)
+    job = with_reference(*edits.jobs("one"), picture)
     edits.run([job], (Phase.ALIGN,))
     picture.unlink()
     edits.run([job])
     assert statuses(edits) == {"one": ("aligned", None)}  # nothing is recorded: the next run tries again
-    cv2.imwrite(str(picture), np.full((40, 40, 3), 90, np.uint8))
+    paint(picture, 90)
     assert "edit" in edits.run([job])
     assert statuses(edits) != {"one": ("aligned", None)}
 
 
 def test_a_reference_picture_with_other_bytes_is_drawn_anew_and_one_only_touched_is_not(edits, tmp_path):
-    (job,) = edits.jobs("one")
-    picture = tmp_path / "reference.png"
-    cv2.imwrite(str(picture), np.full((40, 40, 3), 90, np.uint8))
-    (turn,) = job.turns
-    job = replace(job, turns=(replace(turn, edits=(replace(turn.edits[0], reference=str(picture)),)),))
+    picture = paint(tmp_path / "reference.png", 90)
+    job = with_reference(*edits.jobs("one"), picture)
     loose = {"edit_thresholds__min_target_identity": -1}
     assert edits.run([job], **loose)["align"] == 1
     assert edits.run([job], **loose) == {}
     picture.touch()
     assert edits.run([job], **loose) == {"align": 1}
     before = edits.rows("settled")
-    cv2.imwrite(str(picture), np.full((40, 40, 3), 200, np.uint8))
+    paint(picture, 200)
     assert {"align", "edit"} <= edits.run([job], **loose).keys()
     inputs = [{row["inputs"] for row in rows if row["phase"] == "edit"} for rows in (before, edits.rows("settled"))]
     assert len(inputs[0]) == len(inputs[1]) == 1
@@ -349,71 +345,3 @@ def test_the_request_is_kept_as_it_was_asked(edits):
     assert request["turns"][0]["edits"][0]["target"] == "gorilla"
     assert row["instances"] == ["bear 1"]
     assert row["num_frames"] == 9
-
-
-# -- recast check, status and compact
-
-
-def problems(edits):
-    return [(problem.kind, problem.where.partition("/")[0], problem.is_error) for problem in check(edits.out)]
-
-
-def test_check_tells_what_became_of_the_files(edits):
-    edits.run(edits.jobs("one", "two"))
-    one, two = (edits.out / row["video"] for row in sorted(edits.rows("edits"), key=lambda row: row["name"]))
-    one.write_bytes(one.read_bytes()[:-1])
-    assert problems(edits) == [("checksum", "edits", True)]
-    two.unlink()
-    assert sorted(problems(edits)) == [("checksum", "edits", True), ("unreadable_video", "edits", True)]
-    (edits.out / edits.rows("jobs")[0]["tracks"]).unlink()
-    assert ("no_tracks", "jobs", True) in problems(edits)
-
-
-def test_compact_takes_away_what_no_row_refers_to_and_nothing_else(edits):
-    (job,) = edits.jobs("one")
-    edits.run([replace(job, options={"format": "png"})])
-    kept = {path for path in edits.out.rglob("*.*") if path.parent.name in ("videos", "tracks", "previews")}
-    crashed = edits.out / "videos" / ".key-0"
-    crashed.mkdir()
-    (crashed / "00000.png").write_bytes(b"x")
-    (edits.out / "tracks" / "other.npz").write_bytes(b"x")
-    assert problems(edits) == [("stray_file", "tracks", False), ("stray_file", "videos", False)]
-    engine = edits.settings().config.engine
-    assert compact(edits.out, engine, grace_seconds=60).files_removed == 0
-    assert compact(edits.out, engine, grace_seconds=0).files_removed == 2
-    assert all(path.exists() for path in kept)
-    assert is_sound(edits)
-
-
-def test_another_format_leaves_a_stray_behind(edits):
-    jobs = edits.jobs("one")
-    edits.run(jobs)
-    edits.run(jobs, editing__format='"h264"', edit_thresholds__min_background_psnr=30)
-    edits.run(jobs, editing__format='"png"')
-    assert len(edits.rows("edits")) == 1
-    assert [kind for kind, _, _ in problems(edits)] == ["stray_file"]
-
-
-def test_status_counts_jobs_and_edits_where_there_are_any(edits):
-    edits.run(edits.jobs("one"))
-    edits.run(edits.jobs("two", prompts=["[dog -> cat]"]))
-    found = status(edits.out)
-    assert found["funnel"]["jobs"] == {"ok": 1, "rejected": 1}
-    assert found["funnel"]["edits"] == {"ok": 1}
-    assert found["reasons"]["jobs"] == {"target_absent": 1}
-    told = io.StringIO()
-    show(found, Console(file=told, width=200))
-    assert "1 clips that cannot be edited as asked" in told.getvalue()
-    assert "sources" not in told.getvalue()
-
-
-def test_the_report_shows_every_edit_and_why_one_failed(edits):
-    edits.run([*edits.jobs("two"), *edits.jobs("one", prompts=["[cat -> <b>dog</b>]"])])
-    page = render(edits.out)
-    for entry in edits.entries().values():
-        shown = entry["video"] or entry["preview"]
-        assert shown is None or f'"../{shown}"' in page
-    assert edits.entries()["two"]["video"] in page
-    assert "target_absent" in page
-    assert "<b>dog" not in page
-    assert "&lt;b&gt;dog" in page
